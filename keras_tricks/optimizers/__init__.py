@@ -1,0 +1,5 @@
+"""Optimizers that Keras lacks, each usable with `compile` and `fit`."""
+
+from keras_tricks.optimizers.sgd import NO_BIAS_DECAY, SGD
+
+__all__ = ["NO_BIAS_DECAY", "SGD"]

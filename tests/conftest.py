@@ -1,0 +1,63 @@
+"""What every test gets: quiet TensorFlow, fixed seeds, two CPU replicas, the real data."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Split the CPU in two before TensorFlow starts, if a selected test wants two replicas."""
+    if any("two_replicas" in getattr(item, "fixturenames", ()) for item in items):
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        if tf.config.get_logical_device_configuration(cpu) is None:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_start():
+    """Seed Python, NumPy and the backend, and leave the dtype policy as it was.
+
+    Keras takes seconds to import: a test that has not imported it is left alone.
+    """
+    keras = sys.modules.get("keras")
+    if keras is None:
+        yield
+        return
+    keras.utils.set_random_seed(1812)
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """A MirroredStrategy over two logical CPU devices."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("replicas need the TensorFlow backend")
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def data_root():
+    """The folder of real data: $KERAS_TRICKS_DATA, else ../shared/data beside the repository."""
+    named = os.environ.get("KERAS_TRICKS_DATA")
+    if named:
+        root = Path(named)
+        if not root.is_dir():
+            pytest.fail(f"KERAS_TRICKS_DATA is not a folder: {root}")
+        return root
+    root = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not root.is_dir():
+        pytest.skip("no real data: set KERAS_TRICKS_DATA to its folder")
+    return root
