@@ -1,0 +1,14 @@
+"""Callbacks for `model.fit`: run directories, exact resume, and progress."""
+
+from keras_tricks.callbacks.checkpoint import Checkpoint, CheckpointError
+from keras_tricks.callbacks.progress import Progress
+from keras_tricks.callbacks.run_logger import DivergedError, RunLogger, StopRequested
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "DivergedError",
+    "Progress",
+    "RunLogger",
+    "StopRequested",
+]

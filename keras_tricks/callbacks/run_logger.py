@@ -1,0 +1,186 @@
+"""RunLogger: a run directory for any `model.fit`."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import keras
+
+from keras_tricks.runs import Best, RunWriter, create_run
+
+_ROWS_PER_EPOCH = 20
+
+
+class StopRequested(KeyboardInterrupt):
+    """Somebody asked the run to stop; like Ctrl-C, it ends `fit` at once."""
+
+
+class DivergedError(ArithmeticError):
+    """The loss is not a number any more."""
+
+
+class RunLogger(keras.callbacks.Callback):
+    """Write status, metrics and events of a training into a run directory.
+
+    The run then shows in `keras-tricks runs ls` and in the terminal UI, which can also stop it. About 20 rows an
+    epoch hold the running training metrics, the learning rate and, if `batch_size` is known, images per second;
+    one row at the end of each epoch holds the final ones and those of the validation data.
+
+    A request to stop raises `StopRequested`, a `KeyboardInterrupt`, out of `fit`. A loss that is NaN or infinite raises
+    `DivergedError`: nothing is written over the last checkpoint then, if this callback stands before the one that
+    writes checkpoints.
+
+    Example:
+
+    ```python
+    model.fit(x, y, batch_size=32, callbacks=[RunLogger("runs", name="mine", batch_size=32)])
+    ```
+
+    Args:
+        run: A `RunWriter`, or the folder in which to make a new run directory.
+        name: Name of the new run. Defaults to `"fit"`.
+        batch_size: Images a step, for images per second. Defaults to None, unknown.
+        monitor: Metric of which the best value is kept. Defaults to `"val_accuracy"`; names that contain `loss` or
+            `error` are better when smaller.
+
+    Raises:
+        keras_tricks.runs.RunError: The run directory cannot be made or is in use.
+    """
+
+    def __init__(
+        self,
+        run: RunWriter | str | Path = "runs",
+        name: str = "fit",
+        batch_size: int | None = None,
+        monitor: str = "val_accuracy",
+    ):
+        super().__init__()
+        self._owns_run = not isinstance(run, RunWriter)
+        if isinstance(run, RunWriter):
+            self.run = run
+        else:
+            self.run = RunWriter(create_run(run, name, {"name": name}))
+        self.batch_size = batch_size
+        self.monitor = monitor
+        self._began = False
+        self._next_look = 0.0
+
+    def on_train_begin(self, logs=None):
+        """Forget what an earlier `fit` measured."""
+        self._began = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Note the start of an epoch, and of the attempt at the first one."""
+        self._steps_per_epoch = self.params.get("steps")
+        self._epoch = epoch
+        if not self._began:
+            self._began = True
+            epochs = self.params["epochs"]
+            self._first_step = self._step = epoch * (self._steps_per_epoch or 0)
+            self._seconds_between_epochs = 0.0
+            self._last_batch_end: float | None = None
+            self._rate: float | None = None
+            self.run.begin(
+                epochs=epochs,
+                steps=epochs * (self._steps_per_epoch or 0),
+                epoch=epoch,
+                step=self._step,
+            )
+        self._epoch_start = time.perf_counter()
+        if self._last_batch_end is not None:
+            self._seconds_between_epochs = self._epoch_start - self._last_batch_end
+        self._mark: tuple[int, float] | None = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Write a row where one is due, and look for a request to stop once a second."""
+        self._step = self._step + 1
+        self._last_batch_end = now = time.perf_counter()
+        if self._mark is None:
+            # The first step of an attempt traces the graph: it does not count for the speed.
+            self._mark = (self._step, now)
+        self._look_for_stop(now)
+        every = max(1, (self._steps_per_epoch or 1000) // _ROWS_PER_EPOCH)
+        if (batch + 1) % every == 0:
+            values = dict(logs or {})
+            self._require_finite_loss(values)
+            self._write_row("step", values)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the epoch's row and the best value so far."""
+        values = dict(logs or {})
+        self._require_finite_loss(values)
+        values["epoch_seconds"] = time.perf_counter() - self._epoch_start
+        self._epoch = epoch + 1
+        self._write_row("epoch", values)
+        self.run.update(epoch=epoch + 1, best=self._best(values, epoch + 1))
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self.run.log(f"epoch {epoch + 1}/{self.params['epochs']}  {shown}")
+        if self._steps_per_epoch is None:
+            self._steps_per_epoch = self._step - self._first_step
+
+    def on_train_end(self, logs=None):
+        """Close the run if this callback opened it."""
+        if self._owns_run:
+            self.run.end("finished")
+            self.run.close()
+
+    def _look_for_stop(self, now: float) -> None:
+        if now < self._next_look:
+            return
+        self._next_look = now + 1.0
+        if self.run.stop_requested():
+            raise StopRequested("Somebody asked this run to stop.")
+
+    def _require_finite_loss(self, values: dict[str, float]) -> None:
+        loss = values.get("loss")
+        if loss is not None and not math.isfinite(loss):
+            self._write_row("step", values)
+            raise DivergedError(
+                f"The loss is {loss} at step {self._step}. Lower the learning rate, lengthen the warmup, "
+                "or use bfloat16 or float32."
+            )
+
+    def _write_row(self, kind: str, values: dict[str, float]) -> None:
+        values = {**values, "learning_rate": self._learning_rate()}
+        rate = self._steps_per_second()
+        if rate is not None:
+            speed = "steps_per_second" if self.batch_size is None else "images_per_second"
+            values[speed] = rate * (self.batch_size or 1)
+        self.run.metrics(kind, epoch=self._epoch, step=self._step, values=values)
+        self.run.update(
+            step=self._step,
+            last=values,
+            images_per_second=values.get("images_per_second", self.run.status.images_per_second),
+            eta_s=self._eta(rate),
+        )
+
+    def _steps_per_second(self) -> float | None:
+        """Steps a second of this epoch so far, without its first one; before the second, of the epoch before."""
+        step, start = self._mark
+        if self._step > step:
+            self._rate = (self._step - step) / (self._last_batch_end - start)
+        return self._rate
+
+    def _eta(self, steps_per_second: float | None) -> float | None:
+        """Seconds to the end, validation and checkpoints included as far as they have been seen."""
+        if not steps_per_second or self.run.status.steps == 0:
+            return None
+        epochs_left = self.params["epochs"] - self.run.status.epoch
+        steps_left = self.run.status.steps - self._step
+        return steps_left / steps_per_second + epochs_left * self._seconds_between_epochs
+
+    def _learning_rate(self) -> float:
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+    def _best(self, values: dict[str, float], epoch: int) -> Best | None:
+        best, value = self.run.status.best, values.get(self.monitor)
+        if value is None or math.isnan(value):
+            return best
+        smaller_is_better = any(word in self.monitor for word in ("loss", "error"))
+        if best is None or (value < best.value if smaller_is_better else value > best.value):
+            return Best(metric=self.monitor, value=value, epoch=epoch)
+        return best

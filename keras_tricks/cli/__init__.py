@@ -1,0 +1,65 @@
+"""The command `keras-tricks`.
+
+Exit codes: 0, 1 for a failed run, 2 for bad input, 130 for a run that was stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from keras_tricks.cli import catalogue, inference, runs_commands, train_commands
+from keras_tricks.cli.options import RunsDir, runs_root, say
+from keras_tricks.data_facts import DataNotFound
+from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.runs import RunError
+
+app = typer.Typer(
+    name="keras-tricks",
+    help="Train image classifiers with the tricks of the Bag-of-Tricks and NFNet papers.",
+    epilog="Without a command it opens the terminal UI. Exit codes: 0 done, 1 a run failed, 2 bad input, "
+    "130 a run was stopped.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+train_commands.add_to(app)
+app.add_typer(runs_commands.app, name="runs")
+inference.add_to(app)
+catalogue.add_to(app)
+
+
+@app.callback(invoke_without_command=True)
+def _open_ui(context: typer.Context, runs_dir: RunsDir = None) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RunError("The terminal UI needs a terminal. `keras-tricks --help` lists the commands.")
+    import tui
+
+    tui.run(runs_root(runs_dir))
+
+
+def main(arguments: Sequence[str] | None = None, command: typer.Typer = app) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: The words after the command's name; those of this process by default.
+        command: What to run; `keras-tricks` by default.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        command(None if arguments is None else list(arguments))
+    except (RecipeError, RunError, DataNotFound) as error:
+        say(str(error))
+        sys.exit(2)
+
+
+def train_recipe(recipe: Recipe) -> None:
+    """Train `recipe` with the options of `keras-tricks train` from this script's command line, and exit."""
+    script = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+    train_commands.add_script(script, recipe)
+    main(command=script)

@@ -1,0 +1,206 @@
+"""`keras-tricks runs`: list, show, watch, stop, resume and remove runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keras_tricks.cli.options import (
+    AsJson,
+    RunsDir,
+    console,
+    print_json,
+    print_table,
+    runs_root,
+    say,
+)
+from keras_tricks.cli.train_commands import train_in
+from keras_tricks.runs import (
+    LIVE_STATES,
+    Run,
+    RunError,
+    find_run,
+    kill,
+    list_runs,
+    remove,
+    request_stop,
+    terminate,
+    wait,
+)
+from keras_tricks.runs import start as start_run
+from keras_tricks.runs.run import JsonLines
+
+app = typer.Typer(help="List, show, watch, stop, resume and remove runs.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(help="A run's id, a unique part of it, its directory, or `last`.")]
+_WAIT_S = 60.0
+
+
+@app.command("ls")
+def list_all(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
+    """List the runs, newest first."""
+    documents = [_document(run) for run in list_runs(runs_root(runs_dir))]
+    if as_json:
+        print_json(documents)
+        return
+    if not documents:
+        console().print(f"No runs in {runs_root(runs_dir)} yet. Try: keras-tricks train quickstart")
+        return
+    print_table(
+        ("run", "state", "epoch", "val_accuracy", "best", "images/s"),
+        (_row(document) for document in documents),
+    )
+
+
+@app.command()
+def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
+    """Show one run: recipe, state, last metrics, events."""
+    found = find_run(runs_root(runs_dir), run)
+    document = {
+        **_document(found),
+        "directory": str(found.directory),
+        "recipe": found.document()["recipe"],
+        "versions": found.document()["versions"],
+        "result": found.result(),
+        "events": [event.model_dump() for event in found.events()[-10:]],
+    }
+    if as_json:
+        print_json(document)
+        return
+    out = console()
+    for name in (
+        "id",
+        "state",
+        "error",
+        "directory",
+        "attempt",
+        "pid",
+        "host",
+        "epoch",
+        "epochs",
+        "step",
+    ):
+        if document.get(name) is not None:
+            out.print(f"{name:12} {document[name]}", markup=False)
+    for name, value in document["last"].items():
+        out.print(f"{name:12} {value:.5g}", markup=False)
+    for trick in document["recipe"].get("tricks", []):
+        settings = "  ".join(f"{name} {value}" for name, value in trick.items() if name != "trick")
+        out.print(f"{'trick':12} {trick['trick']:18} {settings}".rstrip(), markup=False)
+    for event in document["events"]:
+        out.print(f"{event['kind']:12} {event['message']}", markup=False)
+
+
+@app.command()
+def watch(run: _Name, runs_dir: RunsDir = None) -> None:
+    """Follow a run, a line an epoch and an event, until it ends."""
+    found = find_run(runs_root(runs_dir), run)
+    history = found.metrics()
+    events = JsonLines(found.directory / "events.jsonl")
+    rows = history.rows
+    while True:
+        status = found.status()
+        for row in rows:
+            if row.kind == "epoch":
+                shown = "  ".join(f"{name} {value:.4g}" for name, value in row.values.items())
+                print(f"epoch {row.epoch}/{status.epochs}  {shown}", flush=True)
+        for event in events:
+            print(f"{event.get('kind')}: {event.get('message')}", flush=True)
+        if status.state not in LIVE_STATES:
+            print(
+                f"{found.id} is {status.state}" + (f": {status.error}" if status.error else ""),
+                flush=True,
+            )
+            return
+        time.sleep(0.5)
+        rows = history.update()
+
+
+@app.command()
+def stop(
+    run: _Name,
+    force: Annotated[bool, typer.Option("--kill", help="Kill it at once instead of asking.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Ask a run to stop, and send SIGTERM if it does not."""
+    found = find_run(runs_root(runs_dir), run)
+    if force:
+        kill(found)
+    else:
+        request_stop(found)
+    status = wait(found, timeout_s=_WAIT_S)
+    if status.state in LIVE_STATES:
+        say(f"{found.id} did not stop within {_WAIT_S:.0f} s; sending SIGTERM")
+        terminate(found)
+        status = wait(found, timeout_s=_WAIT_S)
+    if status.state in LIVE_STATES:
+        raise RunError(f"{found.id} goes on. `keras-tricks runs stop --kill {found.id}` ends it.")
+    print(f"{found.id} is {status.state} after {status.epoch} of {status.epochs} epochs")
+
+
+@app.command()
+def resume(
+    run: _Name,
+    detach: Annotated[bool, typer.Option("--detach", help="Go on in a process of its own.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Go on with a run after its last finished epoch."""
+    found = find_run(runs_root(runs_dir), run)
+    status = found.status()
+    if status.state in LIVE_STATES:
+        raise RunError(f"{found.id} is {status.state} as process {status.pid}. There is nothing to resume.")
+    if status.state == "finished":
+        raise RunError(f"{found.id} is finished. Start a new run to train longer.")
+    if detach:
+        print(f"{found.id} goes on as process {start_run(found, resume=True)}")
+        return
+    train_in(found.directory, show_progress=True)
+
+
+@app.command("rm")
+def remove_runs(
+    runs: Annotated[list[str], typer.Argument(help="Runs to remove.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Remove runs with all their files."""
+    found = [find_run(runs_root(runs_dir), name) for name in runs]
+    for run in found:
+        if not yes and not typer.confirm(f"Remove {run.directory} and its model?"):
+            continue
+        remove(run)
+        print(f"removed {run.id}")
+
+
+def _document(run: Run) -> dict[str, Any]:
+    try:
+        status = run.status()
+    except RunError as error:
+        return {
+            "id": run.id,
+            "state": "broken",
+            "error": str(error),
+            "last": {},
+            "path": str(run.directory),
+        }
+    return {
+        "id": run.id,
+        **status.model_dump(exclude={"schema_version"}),
+        "path": str(run.directory),
+    }
+
+
+def _row(document: dict[str, Any]) -> tuple[str, ...]:
+    best, speed = document.get("best"), document.get("images_per_second")
+    accuracy = document["last"].get("val_accuracy")
+    return (
+        Path(document["path"]).name,
+        document["state"],
+        f"{document.get('epoch', 0)}/{document.get('epochs', 0)}",
+        "" if accuracy is None else f"{accuracy:.4f}",
+        "" if best is None else f"{best['value']:.4f} @{best['epoch']}",
+        "" if speed is None else f"{speed:.0f}",
+    )

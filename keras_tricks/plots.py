@@ -1,0 +1,93 @@
+"""Draw a run's curves as PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from keras_tricks.runs import MetricsHistory
+
+_PANELS = (
+    ("loss", "Loss", ("loss", "val_loss")),
+    ("accuracy", "Accuracy", ("accuracy", "val_accuracy")),
+    ("learning rate", "Learning rate", ("learning_rate",)),
+)
+_LABELS = {
+    "loss": "training",
+    "accuracy": "training",
+    "val_loss": "validation",
+    "val_accuracy": "validation",
+}
+_COLORS = {"training": "#4477aa", "validation": "#cc6677"}
+
+
+def plot_learning_curves(history: MetricsHistory, directory: str | Path, title: str = "") -> Path | None:
+    """Draw loss, accuracy and learning rate over the epochs into `learning_curves.png`.
+
+    Args:
+        history: The run's metrics.
+        directory: Folder for the file; made if absent.
+        title: Heading. Defaults to none.
+
+    Returns:
+        The file, or None where no epoch has been finished.
+    """
+    epochs, _ = history.series("loss")
+    if not epochs:
+        return None
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    steps_per_epoch = _steps_per_epoch(history)
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    for axes, (_, heading, names) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        _draw_panel(axes, history, heading, names, steps_per_epoch)
+    if title:
+        figure.suptitle(title)
+    path = directory / "learning_curves.png"
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _draw_panel(
+    axes: Axes,
+    history: MetricsHistory,
+    heading: str,
+    names: tuple[str, ...],
+    steps_per_epoch: float,
+) -> None:
+    for name in names:
+        kind = "step" if name == "learning_rate" else "epoch"
+        steps, values = history.series(name, kind)
+        if not steps:
+            continue
+        label = _LABELS.get(name)
+        x = [step / steps_per_epoch for step in steps]
+        marker = "o" if len(x) < 20 else None
+        axes.plot(
+            x,
+            values,
+            label=label,
+            marker=marker,
+            markersize=3,
+            color=_COLORS.get(label or "training"),
+        )
+        if label == "validation":
+            axes.annotate(
+                f"{values[-1]:.4g}",
+                (x[-1], values[-1]),
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize=8,
+            )
+    axes.set_title(heading)
+    axes.set_xlabel("epoch")
+    axes.grid(alpha=0.3)
+    if len(names) > 1:
+        axes.legend(frameon=False)
+
+
+def _steps_per_epoch(history: MetricsHistory) -> float:
+    row = next(row for row in history.rows if row.kind == "epoch")
+    return row.step / row.epoch

@@ -1,0 +1,436 @@
+"""Recipe: what to train, as a value that is read, checked, edited and printed without Keras."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
+
+from keras_tricks.data_facts import DataFacts, data_facts
+from keras_tricks.model_facts import ModelFacts, model_facts
+from keras_tricks.trick import FEATURES, Trick
+from keras_tricks.tricks import StepDecay, Warmup, trick_class
+
+SCHEMA_VERSION = 1
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be read or used; the message is one line that says why."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with a recipe.
+
+    Args:
+        level: `error` stops a launch, `warning` does not.
+        where: The field (`batch_size`), trick (`zero_gamma`) or parameter (`mixup.alpha`) it is about.
+        message: A sentence that says what to change.
+    """
+
+    level: Literal["error", "warning"]
+    where: str
+    message: str
+
+
+def _to_trick(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    arguments = dict(value)
+    name = arguments.pop("trick", None)
+    if not isinstance(name, str):
+        raise _trick_error("tricks", f"Expected a trick with its name under 'trick'. Received: {value}")
+    try:
+        return trick_class(name).model_validate(arguments)
+    except ValidationError as error:
+        where, message = _location_and_message(error, name)
+        raise _trick_error(where, message) from error
+    except ValueError as error:
+        raise _trick_error(name, str(error)) from error
+
+
+def _trick_error(where: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("trick", "{message}", {"message": message, "where": where})
+
+
+AnyTrick = Annotated[SerializeAsAny[Trick], BeforeValidator(_to_trick)]
+
+
+class Recipe(BaseModel):
+    """What to train: model, data, length, batch, and tricks.
+
+    Example:
+
+    ```python
+    from keras_tricks import Recipe, tricks
+
+    recipe = Recipe(name="mine", model="resnet20", data="cifar10", tricks=(tricks.Mixup(alpha=0.3),))
+    recipe.problems()  # []
+    ```
+
+    Raises:
+        pydantic.ValidationError: A value has the wrong type or is out of range (a `ValueError`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    name: str = Field("run", min_length=1, max_length=80, pattern=r"^[\w.-]+$", description="Name of the recipe.")
+    description: str = Field("", description="What it is for, in a sentence.")
+    published: str = Field("", description="The result that a paper reports for it.")
+    model: str = Field("resnet20", description="Model; `keras-tricks models` lists them.")
+    data: str = Field("digits", description="`digits`, any TFDS name, or `folder:PATH`.")
+    data_dir: str | None = Field(None, description="Where TFDS keeps its data; its own default if unset.")
+    image_size: int | None = Field(
+        None, ge=8, le=2048, description="Height and width in pixels; the data set's own if unset."
+    )
+    epochs: int = Field(10, ge=1, le=100_000, description="Passes over the training images.")
+    batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step, over all replicas.")
+    learning_rate: float = Field(0.1, gt=0, le=1000, description="Base rate; for a batch of 256 under linear_scaling.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
+    nesterov: bool = Field(True, description="Nesterov's form of the momentum.")
+    weight_decay: float = Field(1e-4, ge=0, lt=1, description="L2 factor, added to the gradient before the momentum.")
+    replicas: int | None = Field(
+        None, ge=1, le=1024, description="Devices to train on at once; all visible GPUs if unset."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, order and augmentation.")
+    tensorboard: bool = Field(False, description="Write TensorBoard logs into the run directory.")
+    tricks: tuple[AnyTrick, ...] = Field((), description="The tricks that are on.")
+
+    def trick(self, name: str) -> Trick | None:
+        """Return the trick called `name`, or None if it is off."""
+        return next((trick for trick in self.tricks if trick.name == name), None)
+
+    def changed(self, **values: Any) -> Recipe:
+        """Return a copy with these fields replaced, validated as at construction."""
+        return Recipe.model_validate({**self._fields(), **values})
+
+    def with_trick(self, trick: Trick) -> Recipe:
+        """Return a copy with this trick on, in the place of one of the same name."""
+        names = [old.name for old in self.tricks]
+        if trick.name in names:
+            tricks = tuple(trick if old.name == trick.name else old for old in self.tricks)
+        else:
+            tricks = (*self.tricks, trick)
+        return self.changed(tricks=tricks)
+
+    def without_trick(self, name: str) -> Recipe:
+        """Return a copy with the trick of this name off."""
+        return self.changed(tricks=tuple(old for old in self.tricks if old.name != name))
+
+    def resolved_image_size(self) -> int:
+        """The size of the training images in pixels: the recipe's own, else what suits data and model."""
+        if self.image_size is not None:
+            return self.image_size
+        facts = data_facts(self.data)
+        return facts.image_size if facts.style == "small" else model_facts(self.model).default_image_size
+
+    def problems(self, replicas: int | None = None) -> list[Problem]:
+        """Return what is wrong with this recipe, errors first.
+
+        Args:
+            replicas: Number of devices that will train, where it is known; the recipe's own number otherwise.
+        """
+        invalid = self._invalid_values()
+        if invalid:
+            return invalid
+        problems = [*self._name_problems()]
+        if problems:
+            return problems
+        model, data = model_facts(self.model), data_facts(self.data)
+        problems += self._trick_problems(model)
+        problems += self._size_problems(model)
+        problems += self._batch_problems(data, replicas or self.replicas or 1)
+        problems += self._schedule_problems()
+        return sorted(problems, key=lambda problem: problem.level)
+
+    def to_json(self) -> str:
+        """Return the recipe as JSON; `from_json` reads it back."""
+        return json.dumps({"schema_version": SCHEMA_VERSION, **self.model_dump(mode="json")}, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "The recipe") -> Recipe:
+        """Read a recipe from JSON.
+
+        Raises:
+            RecipeError: It is no JSON, from a newer schema, or invalid.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise RecipeError(f"{source} is not valid JSON: {error}.") from error
+        if not isinstance(document, dict):
+            raise RecipeError(f"{source} is not a recipe: expected a JSON object.")
+        return cls.from_document(document, source)
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any], source: str = "The recipe") -> Recipe:
+        """Read a recipe from the value of its JSON.
+
+        Raises:
+            RecipeError: It is from a newer schema, or invalid.
+        """
+        document = dict(document)
+        version = document.pop("schema_version", SCHEMA_VERSION)
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise RecipeError(
+                f"{source} has schema version {version}, and this keras-tricks reads up to {SCHEMA_VERSION}. "
+                "Upgrade keras-tricks to use it."
+            )
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            problem = invalid_values(error)[0]
+            raise RecipeError(f"{source}: {problem.message}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a recipe from a `.json` file, or from the `RECIPE` of a `.py` script.
+
+        Raises:
+            RecipeError: The file is missing, or holds no valid recipe.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise RecipeError(f"There is no recipe file {path}.")
+        if path.suffix != ".py":
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise RecipeError(f"{path} cannot be read: {error}.") from error
+            return cls.from_json(text, str(path))
+        try:
+            recipe = runpy.run_path(str(path)).get("RECIPE")
+        except ValidationError as error:
+            raise RecipeError(f"{path}: {invalid_values(error)[0].message}") from error
+        except Exception as error:
+            raise RecipeError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+        if not isinstance(recipe, cls):
+            raise RecipeError(f"{path} defines no RECIPE. Expected: RECIPE = Recipe(...).")
+        return recipe
+
+    def to_script(self) -> str:
+        """Return a Python script that trains this recipe, and takes the options of `keras-tricks train`."""
+        lines = [f'"""{_summary(self)}"""', "", "from keras_tricks import Recipe, tricks", ""]
+        lines.append("RECIPE = Recipe(")
+        for field, value in self._fields().items():
+            if field != "tricks" and value != type(self).model_fields[field].default:
+                lines.append(f"    {field}={value!r},")
+        if self.tricks:
+            lines.append("    tricks=(")
+            lines += [f"        tricks.{_call(trick)}," for trick in self.tricks]
+            lines.append("    ),")
+        lines += [
+            ")",
+            "",
+            'if __name__ == "__main__":',
+            "    from keras_tricks.cli import train_recipe",
+            "",
+        ]
+        lines += ["    train_recipe(RECIPE)", ""]
+        return "\n".join(lines)
+
+    def _fields(self) -> dict[str, Any]:
+        return {field: getattr(self, field) for field in type(self).model_fields}
+
+    def _invalid_values(self) -> list[Problem]:
+        """Look at the values again: `model_copy` and `model_construct` do not."""
+        try:
+            Recipe.model_validate(
+                {
+                    **self._fields(),
+                    "tricks": [{"trick": trick.name, **trick.arguments()} for trick in self.tricks],
+                }
+            )
+        except ValidationError as error:
+            return invalid_values(error)
+        return []
+
+    def _name_problems(self) -> list[Problem]:
+        problems = []
+        for field, look_up in (("model", model_facts), ("data", data_facts)):
+            try:
+                look_up(getattr(self, field))
+            except ValueError as error:
+                problems.append(Problem("error", field, str(error)))
+        return problems
+
+    def _trick_problems(self, model: ModelFacts) -> list[Problem]:
+        problems = []
+        for name, count in Counter(trick.name for trick in self.tricks).items():
+            if count > 1:
+                problems.append(Problem("error", name, f"{name} is asked for {count} times. Keep one of them."))
+        on = {trick.name for trick in self.tricks}
+        for trick in {trick.name: trick for trick in self.tricks}.values():
+            for need in sorted(trick.needs - model.features - on):
+                what = FEATURES.get(need, f"the trick {need}")
+                change = "choose another model" if need in FEATURES else f"turn {need} on"
+                problems.append(
+                    Problem(
+                        "error",
+                        trick.name,
+                        f"{trick.name} needs {what}"
+                        + (f", and {self.model} is none" if need in FEATURES else "")
+                        + f". Turn {trick.name} off or {change}.",
+                    )
+                )
+            problems += [
+                Problem(
+                    "error",
+                    trick.name,
+                    f"{trick.name} and {other} exclude each other. Turn one of them off.",
+                )
+                for other in sorted(trick.conflicts & on)
+                if trick.name < other
+            ]
+        if "no_bias_decay" in on and self.weight_decay == 0:
+            problems.append(
+                Problem(
+                    "warning",
+                    "no_bias_decay",
+                    "no_bias_decay changes nothing while weight_decay is 0. Set weight_decay or turn it off.",
+                )
+            )
+        return problems
+
+    def _size_problems(self, model: ModelFacts) -> list[Problem]:
+        size = self.resolved_image_size()
+        least, most = model.min_image_size, model.max_image_size
+        if size < least:
+            message = f"{self.model} needs images of at least {least} px. Set image_size={least} or more"
+        elif most is not None and size > most:
+            message = f"{self.model} takes images of at most {most} px. Set image_size={most} or less"
+        else:
+            return []
+        return [
+            Problem(
+                "error",
+                "image_size",
+                f"{message}, or choose another model. Received: image_size={size}",
+            )
+        ]
+
+    def _batch_problems(self, data: DataFacts, replicas: int) -> list[Problem]:
+        problems = []
+        if self.batch_size % replicas:
+            nearest = max(replicas, self.batch_size // replicas * replicas)
+            problems.append(
+                Problem(
+                    "error",
+                    "batch_size",
+                    f"{replicas} replicas do not divide a batch of {self.batch_size}. "
+                    f"Set batch_size={nearest}, or another number of replicas.",
+                )
+            )
+        if data.training_images is not None and self.batch_size > data.training_images:
+            problems.append(
+                Problem(
+                    "error",
+                    "batch_size",
+                    f"{self.data} has {data.training_images} training images, less than one batch of "
+                    f"{self.batch_size}. Set batch_size={data.training_images} or less.",
+                )
+            )
+        precision = self.trick("mixed_precision")
+        if replicas > 1 and precision is not None and getattr(precision, "dtype", "") == "float16":
+            problems.append(
+                Problem(
+                    "error",
+                    "mixed_precision.dtype",
+                    f"float16 on {replicas} replicas is not safe: the loss scaling would look at the first replica "
+                    "only. Set mixed_precision.dtype=bfloat16 or replicas=1.",
+                )
+            )
+        return problems
+
+    def _schedule_problems(self) -> list[Problem]:
+        problems = []
+        warmup, step, cosine = (self.trick(name) for name in ("warmup", "step_decay", "cosine_decay"))
+        warmup_epochs = warmup.epochs if isinstance(warmup, Warmup) else 0.0
+        if warmup_epochs > self.epochs or (warmup_epochs == self.epochs and (step or cosine)):
+            problems.append(
+                Problem(
+                    "error",
+                    "warmup.epochs",
+                    f"A warmup of {warmup_epochs:g} epochs does not fit into a run of {self.epochs}. "
+                    "Set warmup.epochs to less, or epochs to more.",
+                )
+            )
+        if isinstance(step, StepDecay):
+            late = [f"{epoch:g}" for epoch in step.epochs if epoch >= self.epochs]
+            if late:
+                problems.append(
+                    Problem(
+                        "warning",
+                        "step_decay.epochs",
+                        f"step_decay never comes to epoch {', '.join(late)} in a run of {self.epochs}. "
+                        "Set earlier epochs, or train longer.",
+                    )
+                )
+            if step.epochs[0] <= warmup_epochs:
+                problems.append(
+                    Problem(
+                        "error",
+                        "step_decay.epochs",
+                        f"step_decay drops the rate at epoch {step.epochs[0]:g}, inside the warmup of "
+                        f"{warmup_epochs:g} epochs. Set a later epoch or a shorter warmup.",
+                    )
+                )
+        if isinstance(warmup, Warmup) and warmup_epochs and not isinstance(step or cosine, Trick):
+            problems.append(
+                Problem(
+                    "warning",
+                    "warmup",
+                    "The learning rate stays at its full value after the warmup. "
+                    "Turn cosine_decay or step_decay on to lower it.",
+                )
+            )
+        return problems
+
+
+def invalid_values(error: ValidationError) -> list[Problem]:
+    """Return the errors that pydantic raised for a recipe, or for one trick, as problems in our words."""
+    is_recipe = error.title == Recipe.__name__
+    prefix = "" if is_recipe else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", error.title).lower()
+    return [Problem("error", where, message) for where, message in _locations_and_messages(error, prefix)]
+
+
+def _location_and_message(error: ValidationError, prefix: str) -> tuple[str, str]:
+    return _locations_and_messages(error, prefix)[0]
+
+
+def _locations_and_messages(error: ValidationError, prefix: str) -> list[tuple[str, str]]:
+    found = []
+    for detail in error.errors():
+        if detail["type"] == "trick":
+            found.append((detail["ctx"]["where"], detail["ctx"]["message"]))
+            continue
+        field = str(detail["loc"][0]) if detail["loc"] else ""
+        where = ".".join(part for part in (prefix, field) if part)
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message = "There is no such parameter" if prefix else "There is no such field"
+        found.append((where, f"{where}: {message[:1].lower()}{message[1:]}. Received: {detail['input']!r}"))
+    return found
+
+
+def _summary(recipe: Recipe) -> str:
+    text = recipe.description or f"Train {recipe.model} on {recipe.data}."
+    return text.replace("\\", "\\\\").replace('"', "'")
+
+
+def _call(trick: Trick) -> str:
+    defaults = {name: field.default for name, field in type(trick).model_fields.items()}
+    changed = [f"{name}={value!r}" for name, value in trick.arguments().items() if value != defaults[name]]
+    return f"{type(trick).__name__}({', '.join(changed)})"

@@ -1,0 +1,39 @@
+"""Run directories: what a trainer writes and everything else reads. Nothing here imports Keras."""
+
+from keras_tricks.runs.process import (
+    LIVE_STATES,
+    default_root,
+    kill,
+    remove,
+    request_stop,
+    start,
+    terminate,
+    wait,
+)
+from keras_tricks.runs.run import JsonLines, MetricsHistory, Run, find_run, list_runs
+from keras_tricks.runs.schema import Best, Event, MetricRow, RunError, State, Status
+from keras_tricks.runs.writer import RunWriter, create_run
+
+__all__ = [
+    "LIVE_STATES",
+    "Best",
+    "Event",
+    "JsonLines",
+    "MetricRow",
+    "MetricsHistory",
+    "Run",
+    "RunError",
+    "RunWriter",
+    "State",
+    "Status",
+    "create_run",
+    "default_root",
+    "find_run",
+    "kill",
+    "list_runs",
+    "remove",
+    "request_stop",
+    "start",
+    "terminate",
+    "wait",
+]

@@ -1,0 +1,268 @@
+"""The reading side of a run directory: for lists, the terminal UI and reports."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import ValidationError
+
+from keras_tricks.runs import schema
+from keras_tricks.runs.schema import Event, MetricRow, RunError, State, Status
+
+_REMOTE_SILENCE_S = 60.0
+_START_GRACE_S = 10.0
+
+
+class Run:
+    """A run directory, read only.
+
+    Args:
+        directory: The run directory.
+
+    Raises:
+        RunError: It is not a run directory, or a newer keras-tricks wrote it.
+    """
+
+    def __init__(self, directory: str | Path):
+        self.directory = Path(directory)
+        if not (self.directory / schema.RECIPE_FILE).is_file():
+            raise RunError(f"{self.directory} is not a run: it has no {schema.RECIPE_FILE}.")
+
+    @property
+    def id(self) -> str:
+        """The directory's name, which names the run everywhere."""
+        return self.directory.name
+
+    def document(self) -> dict[str, Any]:
+        """The content of `recipe.json`: recipe, argv, versions, host, creation time, parent."""
+        return self._read(schema.RECIPE_FILE)
+
+    def status(self) -> Status:
+        """The content of `status.json`, with the state as it is now.
+
+        A trainer that was killed cannot write that it was: where its lock is free and its state is not a
+        final one, the state is `lost`.
+
+        Raises:
+            RunError: The file is missing, broken, or newer than this reader.
+        """
+        try:
+            status = Status.model_validate(self._read(schema.STATUS_FILE))
+        except ValidationError as error:
+            raise RunError(f"{self.directory / schema.STATUS_FILE} is broken: {error}") from error
+        return status.model_copy(update={"state": self._true_state(status)})
+
+    def result(self) -> dict[str, Any] | None:
+        """The content of `result.json`, or None while there is none."""
+        if not (self.directory / schema.RESULT_FILE).exists():
+            return None
+        return self._read(schema.RESULT_FILE)
+
+    def events(self) -> list[Event]:
+        """All events so far."""
+        return [Event.model_validate(record) for record in JsonLines(self._path(schema.EVENTS_FILE))]
+
+    def metrics(self) -> MetricsHistory:
+        """All metrics so far, as a history that `update` carries on."""
+        history = MetricsHistory(self._path(schema.METRICS_FILE))
+        history.update()
+        return history
+
+    def log_tail(self, lines: int = 200) -> list[str]:
+        """The last `lines` lines of `train.log`."""
+        path = self._path(schema.LOG_FILE)
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            size = file.tell()
+            file.seek(max(0, size - 400 * lines))
+            text = file.read().decode(errors="replace")
+        return text.splitlines()[-lines:]
+
+    def is_locked(self) -> bool:
+        """Whether a trainer on this host holds the run's lock."""
+        try:
+            with self._path(schema.LOCK_FILE).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def _path(self, file: str) -> Path:
+        return self.directory / file
+
+    def _read(self, file: str) -> dict[str, Any]:
+        path = self._path(file)
+        try:
+            document = schema.decode(path.read_bytes())
+        except FileNotFoundError as error:
+            raise RunError(f"{self.directory} has no {file}: the run is incomplete.") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from error
+        if not isinstance(document, dict):
+            raise RunError(f"{path} cannot be read: it is not a JSON object.")
+        schema.check_schema(document, str(path))
+        return document
+
+    def _true_state(self, status: Status) -> State:
+        if status.state in schema.TERMINAL_STATES or status.state == "queued":
+            return status.state
+        silence = time.time() - status.heartbeat
+        if status.host != socket.gethostname():
+            return "lost" if silence > _REMOTE_SILENCE_S else status.state
+        if self.is_locked() or (status.state == "starting" and _is_on_its_way(status, silence)):
+            return status.state
+        # The trainer may have ended between the two looks: its last word counts.
+        latest = Status.model_validate(self._read(schema.STATUS_FILE))
+        return latest.state if latest.state in schema.TERMINAL_STATES else "lost"
+
+
+def _is_on_its_way(status: Status, silence: float) -> bool:
+    """Whether the launched process may still come to its lock."""
+    if status.pid is None:
+        return silence < _START_GRACE_S
+    return process_is(status.pid, status.pid_created)
+
+
+def process_is(pid: int, created: float | None) -> bool:
+    """Whether process `pid` runs and is the one created then, not a later one with the same number."""
+    try:
+        process = psutil.Process(pid)
+        same = created is None or abs(process.create_time() - created) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def list_runs(root: str | Path) -> list[Run]:
+    """Return the runs under `root`, newest first; an absent `root` holds none."""
+    root = Path(root)
+    if not root.is_dir():
+        return []
+    directories = sorted((path for path in root.iterdir() if path.is_dir()), reverse=True)
+    return [Run(path) for path in directories if (path / schema.RECIPE_FILE).is_file()]
+
+
+def find_run(root: str | Path, name: str) -> Run:
+    """Return the run that `name` means: a directory, a run's id, a unique part of one, or `last`.
+
+    Raises:
+        RunError: No run, or more than one, is meant.
+    """
+    if (Path(name) / schema.RECIPE_FILE).is_file():
+        return Run(name)
+    runs = list_runs(root)
+    if name == "last" and runs:
+        return runs[0]
+    found = [run for run in runs if name == run.id] or [run for run in runs if name in run.id]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(run.id for run in found[:5])
+        raise RunError(f"{name!r} means {len(found)} runs ({listed}). Give more of the name.")
+    raise RunError(f"There is no run {name!r} under {root} ({len(runs)} runs). `keras-tricks runs ls` lists them.")
+
+
+class JsonLines:
+    """The records of a growing file of JSON lines, from where the last reading ended.
+
+    A half-written last line waits for its end; a line that is no JSON object is passed over and counted in
+    `broken_lines`; a replaced or shortened file is read from its start, with `restarted` set.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.broken_lines = 0
+        self.restarted = False
+        self._inode: int | None = None
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.restarted = False
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            facts = os.fstat(file.fileno())
+            if facts.st_ino != self._inode or facts.st_size < self._offset:
+                self.restarted = self._inode is not None
+                self._inode, self._offset, self.broken_lines = facts.st_ino, 0, 0
+            file.seek(self._offset)
+            data = file.read()
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        for line in data[:end].splitlines():
+            if not line.strip():
+                continue
+            try:
+                record = schema.decode(line)
+            except ValueError:
+                record = None
+            if isinstance(record, dict):
+                yield record
+            else:
+                self.broken_lines += 1
+
+
+@dataclass
+class MetricsHistory:
+    """The rows of a run that count, over all its attempts.
+
+    Args:
+        path: The file `metrics.jsonl`, which need not exist yet.
+    """
+
+    path: Path
+    rows: list[MetricRow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lines = JsonLines(self.path)
+
+    def update(self) -> list[MetricRow]:
+        """Read what is new and return it; rows that an attempt made obsolete leave `rows`."""
+        new: list[MetricRow] = []
+        for record in list(self._lines):
+            try:
+                row = MetricRow.model_validate(record)
+            except ValidationError:
+                self._lines.broken_lines += 1
+                continue
+            new.append(row)
+        if self._lines.restarted:
+            self.rows.clear()
+        for row in new:
+            if row.kind == "attempt":
+                self.rows = [old for old in self.rows if old.step <= row.step]
+            else:
+                self.rows.append(row)
+        return new
+
+    @property
+    def broken_lines(self) -> int:
+        """How many lines were no valid rows."""
+        return self._lines.broken_lines
+
+    def names(self, kind: str | None = None) -> list[str]:
+        """The names of all logged metrics, in the order of their first row."""
+        names: dict[str, None] = {}
+        for row in self.rows:
+            if kind is None or row.kind == kind:
+                names.update(dict.fromkeys(row.values))
+        return list(names)
+
+    def series(self, name: str, kind: str = "epoch") -> tuple[list[int], list[float]]:
+        """The steps and values of one metric."""
+        points = [(row.step, row.values[name]) for row in self.rows if row.kind == kind and name in row.values]
+        return [step for step, _ in points], [value for _, value in points]

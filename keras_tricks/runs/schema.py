@@ -1,0 +1,139 @@
+"""What stands in a run directory: file names, states, and the shape of each record."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+RECIPE_FILE = "recipe.json"
+STATUS_FILE = "status.json"
+METRICS_FILE = "metrics.jsonl"
+EVENTS_FILE = "events.jsonl"
+LOG_FILE = "train.log"
+LOCK_FILE = "alive.lock"
+STOP_FILE = "control/stop"
+RESULT_FILE = "result.json"
+MODEL_FILE = "model.keras"
+CHECKPOINTS = "checkpoints"
+PLOTS = "plots"
+
+State = Literal["queued", "starting", "running", "stopped", "finished", "failed", "lost"]
+TERMINAL_STATES: frozenset[str] = frozenset({"stopped", "finished", "failed"})
+
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class RunError(Exception):
+    """A run directory cannot be used; the message says why and what to do."""
+
+
+class _Record(BaseModel):
+    """A record that other versions may have given more keys than are known here."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Best(_Record):
+    """The best value of the watched metric so far."""
+
+    metric: str
+    value: float
+    epoch: int
+
+
+class Status(_Record):
+    """The content of `status.json`.
+
+    `step` counts optimizer steps done, `epoch` counts finished epochs; both go on over the attempts of one run.
+    Times are seconds since 1970.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    state: State = "queued"
+    attempt: int = 0
+    pid: int | None = None
+    pid_created: float | None = None
+    host: str = ""
+    heartbeat: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    images_per_second: float | None = None
+    eta_s: float | None = None
+    best: Best | None = None
+    last: dict[str, float] = Field(default_factory=dict)
+    error: str | None = None
+
+
+class MetricRow(_Record):
+    """One line of `metrics.jsonl`.
+
+    Kinds: `step` (running means of the epoch in progress), `epoch` (its final values, validation included), `eval` (an
+    evaluation of a finished model), and `attempt`, which says from which step an attempt goes on: rows of older
+    attempts with a greater step no longer count.
+    """
+
+    kind: str
+    t: float
+    attempt: int
+    epoch: int
+    step: int
+    values: dict[str, float] = Field(default_factory=dict)
+
+
+class Event(_Record):
+    """One line of `events.jsonl`: a checkpoint, a warning, a change of the loss scale ..."""
+
+    kind: str
+    t: float
+    attempt: int
+    step: int
+    message: str
+
+
+def encode(document: Any) -> str:
+    """Return `document` as one line of JSON, with NaN and infinities as strings."""
+    return json.dumps(_encode_numbers(document), allow_nan=False, separators=(",", ":"))
+
+
+def decode(text: str | bytes) -> Any:
+    """Return what `encode` wrote, with NaN and infinities as floats again."""
+    return _decode_numbers(json.loads(text))
+
+
+def check_schema(document: dict[str, Any], what: str) -> None:
+    """Raise `RunError` where `document` was written by a newer major schema than this one."""
+    version = document.get("schema_version", 1)
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise RunError(
+            f"{what} has schema version {version}, and this keras-tricks reads up to {SCHEMA_VERSION}. "
+            "Upgrade keras-tricks to open it."
+        )
+
+
+def _encode_numbers(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {key: _encode_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode_numbers(item) for item in value]
+    return value
+
+
+def _decode_numbers(value: Any) -> Any:
+    if isinstance(value, str):
+        return _NOT_FINITE.get(value, value)
+    if isinstance(value, dict):
+        return {key: _decode_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decode_numbers(item) for item in value]
+    return value

@@ -1,0 +1,68 @@
+"""The catalogue of tricks, in the order in which they take hold within a stage.
+
+Adding a trick: a file here, its import and its place in `TRICKS`, and its test.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from keras_tricks.trick import Trick
+from keras_tricks.tricks.cosine_decay import CosineDecay
+from keras_tricks.tricks.cutmix import Cutmix
+from keras_tricks.tricks.label_smoothing import LabelSmoothing
+from keras_tricks.tricks.linear_scaling import LinearScaling
+from keras_tricks.tricks.mixed_precision import MixedPrecision
+from keras_tricks.tricks.mixup import Mixup
+from keras_tricks.tricks.no_bias_decay import NoBiasDecay
+from keras_tricks.tricks.resnet_variant import ResnetVariant
+from keras_tricks.tricks.step_decay import StepDecay
+from keras_tricks.tricks.warmup import Warmup
+from keras_tricks.tricks.zero_gamma import ZeroGamma
+
+TRICKS: dict[str, type[Trick]] = {
+    trick.name: trick
+    for trick in (
+        LinearScaling,
+        CosineDecay,
+        StepDecay,
+        Warmup,
+        ZeroGamma,
+        NoBiasDecay,
+        MixedPrecision,
+        ResnetVariant,
+        LabelSmoothing,
+        Mixup,
+        Cutmix,
+    )
+}
+
+
+def trick_class(name: str) -> type[Trick]:
+    """Return the class of the trick called `name`.
+
+    Raises:
+        ValueError: There is no such trick; the message names the closest ones.
+    """
+    if name in TRICKS:
+        return TRICKS[name]
+    close = difflib.get_close_matches(name, TRICKS, n=3)
+    hint = f"Did you mean {' or '.join(close)}?" if close else "`keras-tricks tricks` lists all."
+    raise ValueError(f"There is no trick {name!r}. {hint}")
+
+
+__all__ = [
+    "TRICKS",
+    "CosineDecay",
+    "Cutmix",
+    "LabelSmoothing",
+    "LinearScaling",
+    "MixedPrecision",
+    "Mixup",
+    "NoBiasDecay",
+    "ResnetVariant",
+    "StepDecay",
+    "Warmup",
+    "ZeroGamma",
+    "trick_class",
+]

@@ -1,0 +1,32 @@
+"""What must be quick to import does not import a deep-learning framework."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "sklearn")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "keras_tricks",
+        "keras_tricks.recipe",
+        "keras_tricks.tricks",
+        "keras_tricks.runs",
+        "keras_tricks.presets",
+        "keras_tricks.model_facts",
+        "keras_tricks.data_facts",
+        "keras_tricks.cli",
+        "tui",
+        "tui.app",
+    ],
+)
+def test_import_is_light(module):
+    code = (
+        f"import sys, {module}\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules if sys.modules[name] is not None}))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(HEAVY) & set(answer.stdout.split())

@@ -1,0 +1,22 @@
+"""The README says what the code does."""
+
+import re
+
+from keras_tricks.presets import change, find_recipe
+from tests.readme import README, with_tables
+
+
+def test_generated_tables_are_up_to_date():
+    text = README.read_text(encoding="utf-8")
+    assert with_tables(text) == text, "Run: python -m tests.readme"
+
+
+def test_train_commands_in_the_readme_are_valid():
+    commands = re.findall(r"^keras-tricks train (\S+)([^#\n]*)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert commands
+    for name, rest in commands:
+        options = {"--set": [], "--trick": [], "--no-trick": []}
+        for option, value in re.findall(r"(--set|--trick|--no-trick) (\S+)", rest):
+            options[option].append(value)
+        recipe = change(find_recipe(name), options["--set"], options["--trick"], options["--no-trick"])
+        assert not [problem for problem in recipe.problems() if problem.level == "error"]

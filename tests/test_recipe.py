@@ -1,0 +1,205 @@
+"""Recipe: round trips, and each problem that it finds."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_tricks import Recipe, RecipeError, tricks
+from keras_tricks.presets import change, command, find_recipe, presets
+
+every_trick = [
+    st.builds(tricks.LinearScaling, base_batch_size=st.integers(1, 4096)),
+    st.builds(tricks.CosineDecay, final_fraction=st.floats(0, 0.9)),
+    st.builds(tricks.Warmup, epochs=st.floats(0, 5), kind=st.sampled_from(["gradual", "constant"])),
+    st.builds(tricks.StepDecay, epochs=st.lists(st.integers(1, 99), min_size=1, unique=True).map(sorted).map(tuple)),
+    st.builds(tricks.ZeroGamma),
+    st.builds(tricks.NoBiasDecay),
+    st.builds(tricks.MixedPrecision, dtype=st.sampled_from(["float16", "bfloat16"])),
+    st.builds(tricks.ResnetVariant, variant=st.sampled_from("BCD")),
+    st.builds(tricks.LabelSmoothing, epsilon=st.floats(0, 0.99)),
+    st.builds(tricks.Mixup, alpha=st.floats(0, 10)),
+    st.builds(tricks.Cutmix, alpha=st.floats(0, 10)),
+]
+recipes = st.builds(
+    Recipe,
+    name=st.from_regex(r"\A[a-z0-9_.-]{1,20}\Z"),
+    description=st.text(st.characters(codec="utf-8"), max_size=30),
+    data=st.sampled_from(["digits", "cifar10", "folder:/some where/'quoted'"]),
+    data_dir=st.none() | st.just("/data"),
+    epochs=st.integers(1, 500),
+    batch_size=st.integers(1, 4096),
+    learning_rate=st.floats(1e-6, 10),
+    nesterov=st.booleans(),
+    tricks=st.lists(st.one_of(every_trick), max_size=5, unique_by=lambda trick: trick.name).map(tuple),
+)
+
+
+def found(recipe, **arguments):
+    return {(problem.level, problem.where): problem.message for problem in recipe.problems(**arguments)}
+
+
+@given(recipes)
+@settings(max_examples=150, deadline=None)
+def test_json_and_script_give_the_same_recipe(recipe):
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    namespace = {"__name__": "a script"}
+    exec(recipe.to_script(), namespace)
+    assert namespace["RECIPE"] == recipe
+
+
+@given(recipes.filter(lambda recipe: "=" not in recipe.description))
+@settings(max_examples=100, deadline=None)
+def test_the_command_gives_the_same_recipe(recipe):
+    import shlex
+
+    words = shlex.split(command(recipe, "quickstart"))
+    options = {"--set": [], "--trick": [], "--no-trick": []}
+    for option, value in zip(words[3::2], words[4::2], strict=True):
+        options[option].append(value)
+    again = change(presets()["quickstart"], options["--set"], options["--trick"], options["--no-trick"])
+    assert sorted(again.tricks, key=lambda trick: trick.name) == sorted(recipe.tricks, key=lambda trick: trick.name)
+    assert again.changed(tricks=()) == recipe.changed(tricks=())
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_have_no_problems_and_say_what_they_are_for(name):
+    recipe = presets()[name]
+    assert recipe.problems() == []
+    assert recipe.description
+
+
+def test_conflicting_tricks_are_one_problem():
+    problems = found(Recipe(epochs=100, tricks=(tricks.CosineDecay(), tricks.StepDecay())))
+    assert problems == {
+        ("error", "cosine_decay"): "cosine_decay and step_decay exclude each other. Turn one of them off."
+    }
+
+
+def test_needs_of_the_model(monkeypatch):
+    from keras_tricks import model_facts
+
+    plain = model_facts.MODELS["resnet20"].model_copy(update={"name": "plain", "features": frozenset()})
+    monkeypatch.setitem(model_facts.MODELS, "plain", plain)
+    problems = found(Recipe(model="plain", tricks=(tricks.ZeroGamma(), tricks.ResnetVariant())))
+    assert "zero_gamma needs" in problems["error", "zero_gamma"]
+    assert "Turn zero_gamma off or choose another model." in problems["error", "zero_gamma"]
+    assert "resnet_variant needs a ResNet" in problems["error", "resnet_variant"]
+
+
+def test_warmup_longer_than_the_run():
+    problems = found(Recipe(epochs=4, tricks=(tricks.Warmup(epochs=5), tricks.CosineDecay())))
+    assert problems["error", "warmup.epochs"].startswith("A warmup of 5 epochs does not fit into a run of 4.")
+    assert not found(Recipe(epochs=6, tricks=(tricks.Warmup(epochs=5), tricks.CosineDecay())))
+
+
+def test_the_same_trick_twice():
+    recipe = Recipe(tricks=(tricks.LabelSmoothing(epsilon=0.1), tricks.LabelSmoothing(epsilon=0.2)))
+    assert found(recipe) == {("error", "label_smoothing"): "label_smoothing is asked for 2 times. Keep one of them."}
+
+
+def test_a_batch_that_the_replicas_do_not_divide():
+    recipe = Recipe(batch_size=100)
+    assert not found(recipe, replicas=4)
+    message = found(recipe, replicas=8)["error", "batch_size"]
+    assert message.startswith("8 replicas do not divide a batch of 100. Set batch_size=96")
+    assert not found(recipe.changed(batch_size=96), replicas=8)
+    assert found(recipe.changed(replicas=3))["error", "batch_size"].startswith("3 replicas")
+
+
+def test_a_batch_larger_than_the_data():
+    assert "Set batch_size=1437 or less" in found(Recipe(batch_size=2000))["error", "batch_size"]
+
+
+def test_image_sizes_beyond_the_models():
+    assert "at least 32 px" in found(Recipe(model="resnet50", image_size=16))["error", "image_size"]
+    assert "at most 64 px" in found(Recipe(model="resnet20", image_size=65))["error", "image_size"]
+    assert not found(Recipe(model="resnet20", image_size=64))
+
+
+def test_float16_on_replicas_is_an_error_and_bfloat16_is_none():
+    recipe = Recipe(tricks=(tricks.MixedPrecision(dtype="float16"),))
+    assert ("error", "mixed_precision.dtype") in found(recipe, replicas=2)
+    assert not found(recipe, replicas=1)
+    assert not found(Recipe(tricks=(tricks.MixedPrecision(dtype="bfloat16"),)), replicas=2)
+
+
+def test_step_decay_inside_the_warmup_and_after_the_end():
+    recipe = Recipe(epochs=50, tricks=(tricks.Warmup(epochs=5), tricks.StepDecay(epochs=(3, 60))))
+    problems = found(recipe)
+    assert "inside the warmup" in problems["error", "step_decay.epochs"]
+    assert "never comes to epoch 60" in problems["warning", "step_decay.epochs"]
+
+
+def test_warnings_come_after_errors():
+    recipe = Recipe(weight_decay=0, batch_size=2000, tricks=(tricks.NoBiasDecay(),))
+    assert [problem.level for problem in recipe.problems()] == ["error", "warning"]
+
+
+def test_values_out_of_range_that_slipped_past_construction():
+    recipe = Recipe(tricks=(tricks.Mixup(),)).model_copy(update={"epochs": 0})
+    assert "greater than or equal to 1" in found(recipe)["error", "epochs"]
+    mixup = tricks.Mixup.model_construct(alpha=99)
+    message = found(Recipe().model_copy(update={"tricks": (mixup,)}))["error", "mixup.alpha"]
+    assert message.endswith("Received: 99")
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "close"), [("model", "resnet5", "resnet50"), ("data", "Cifar-10", "cifar10")]
+)
+def test_unknown_names_get_the_closest_ones(field, name, close):
+    assert close in found(Recipe(**{field: name}))["error", field]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "expected a JSON object"),
+        (json.dumps({"schema_version": 2}), "Upgrade keras-tricks"),
+        (json.dumps({"epochs": "many"}), "epochs: input should be a valid integer"),
+        (json.dumps({"tricks": [{"trick": "mixpu"}]}), "There is no trick 'mixpu'"),
+        (json.dumps({"tricks": [{"alpha": 1}]}), "Expected a trick with its name"),
+        (json.dumps({"tricks": [{"trick": "mixup", "alpha": -1}]}), "mixup.alpha: input should be greater"),
+        (json.dumps({"no_such_field": 1}), "no_such_field: there is no such field"),
+    ],
+)
+def test_bad_recipe_files_give_one_line(tmp_path, text, reason):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=reason) as caught:
+        find_recipe(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_scripts_give_one_line(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1")
+    with pytest.raises(RecipeError, match="defines no RECIPE"):
+        find_recipe(str(path))
+    path.write_text("raise OSError('boom')")
+    with pytest.raises(RecipeError, match="cannot be run: OSError: boom"):
+        find_recipe(str(path))
+    path.write_text("from keras_tricks import Recipe\nRECIPE = Recipe(epochs=0)")
+    with pytest.raises(RecipeError, match="epochs: input should be greater"):
+        find_recipe(str(path))
+    with pytest.raises(RecipeError, match="There is no recipe file"):
+        find_recipe(str(tmp_path / "none.json"))
+
+
+def test_unknown_presets_name_the_closest():
+    with pytest.raises(RecipeError, match="Did you mean quickstart"):
+        find_recipe("quikstart")
+    assert find_recipe("cifar10-resnet20-d").name == "cifar10_resnet20_d"
+
+
+def test_changes_as_on_the_command_line():
+    base = presets()["quickstart"]
+    changed = change(base, ["epochs=5", "data_dir=none"], ["mixup.alpha=0.3", "cutmix"], ["label_smoothing"])
+    assert changed.epochs == 5
+    assert changed.trick("mixup").alpha == 0.3
+    assert changed.trick("cutmix").alpha == 1.0
+    assert changed.trick("label_smoothing") is None
+    assert change(base, tricks=["step_decay.epochs=3,5.5"]).trick("step_decay").epochs == (3, 5.5)
+    assert base == presets()["quickstart"]
