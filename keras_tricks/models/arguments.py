@@ -1,0 +1,121 @@
+"""Checks of the arguments that every model builder takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_tricks.model_facts import ModelFacts
+
+
+def check_arguments(
+    facts: ModelFacts,
+    *,
+    include_top: bool,
+    weights: str | Path | None,
+    input_shape: Sequence[int | None],
+    pooling: str | None,
+    classes: int,
+    classifier_activation: Any,
+    variant: str,
+) -> None:
+    """Raise an error for the first argument of a model builder that is wrong.
+
+    The arguments other than `facts` are those of the builders, such as `ResNet50`.
+
+    Args:
+        facts: The model that is to be built.
+
+    Raises:
+        ValueError: If an argument is wrong; the message says what was expected.
+    """
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Expected keras.config.image_data_format() to be 'channels_last'. "
+            f"Received: image_data_format={keras.config.image_data_format()!r}"
+        )
+    if variant not in facts.parameters:
+        raise ValueError(f"Expected variant to be one of {', '.join(facts.parameters)}. Received: variant={variant!r}")
+    _check_input_shape(facts, input_shape)
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"Expected pooling to be None, 'avg' or 'max'. Received: pooling={pooling!r}")
+    if include_top:
+        if not isinstance(classes, Integral) or classes < 1:
+            raise ValueError(f"Expected classes to be an integer of at least 1. Received: classes={classes!r}")
+        keras.activations.get(classifier_activation)
+    if weights == "imagenet":
+        _check_imagenet(facts, include_top, input_shape, classes, classifier_activation, variant)
+    elif weights is not None:
+        _check_weights_file(weights)
+
+
+def _check_input_shape(facts: ModelFacts, input_shape: Sequence[int | None]) -> None:
+    smallest, largest = facts.min_image_size, facts.max_image_size
+    is_shape = (
+        isinstance(input_shape, Sequence)
+        and len(input_shape) == 3
+        and all(size is None or isinstance(size, Integral) for size in input_shape)
+        and (input_shape[2] or 0) >= 1
+    )
+    if not is_shape:
+        raise ValueError(
+            "Expected input_shape to be (height, width, channels), where the height and the width "
+            f"may be None. Received: input_shape={input_shape!r}"
+        )
+    sizes = [size for size in input_shape[:2] if size is not None]
+    if any(size < smallest for size in sizes):
+        raise ValueError(
+            f"Expected images of at least {smallest}x{smallest} pixels for {facts.title}. "
+            f"Received: input_shape={input_shape!r}"
+        )
+    if largest is not None and any(size > largest for size in sizes):
+        raise ValueError(
+            f"Expected images of at most {largest}x{largest} pixels for {facts.title}, whose stem "
+            "does not shrink them; ResNet18 and deeper ImageNet models take larger ones. "
+            f"Received: input_shape={input_shape!r}"
+        )
+
+
+def _check_imagenet(
+    facts: ModelFacts,
+    include_top: bool,
+    input_shape: Sequence[int | None],
+    classes: int,
+    classifier_activation: Any,
+    variant: str,
+) -> None:
+    if not facts.imagenet_weights:
+        raise ValueError(
+            f"Expected weights to be None or the path of a file: no ImageNet weights are published "
+            f"for {facts.title}. Received: weights='imagenet'"
+        )
+    if variant != "A":
+        raise ValueError(
+            "Expected variant='A' with weights='imagenet': the published weights are for the "
+            f"original ResNet. Received: variant={variant!r}"
+        )
+    if input_shape[2] != 3:
+        raise ValueError(f"Expected three channels with weights='imagenet'. Received: input_shape={input_shape!r}")
+    if include_top and classes != 1000:
+        raise ValueError(
+            "Expected classes=1000 with weights='imagenet' and include_top=True; "
+            f"include_top=False takes any head. Received: classes={classes!r}"
+        )
+    if include_top and classifier_activation not in (None, "softmax"):
+        raise ValueError(
+            "Expected classifier_activation to be None or 'softmax' with weights='imagenet'. "
+            f"Received: classifier_activation={classifier_activation!r}"
+        )
+
+
+def _check_weights_file(weights: str | Path) -> None:
+    is_weights_file = str(weights).endswith((".weights.h5", ".keras"))
+    if not is_weights_file or not Path(weights).is_file():
+        raise ValueError(
+            "Expected weights to be None, 'imagenet' or the path of an existing .weights.h5 or "
+            f".keras file. Received: weights={str(weights)!r}"
+        )
