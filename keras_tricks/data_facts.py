@@ -85,8 +85,8 @@ KNOWN_DATA_SETS: dict[str, DataFacts] = {
             image_size=16,
             native_size=8,
             flip=False,
-            mean=(77.76, 77.76, 77.76),
-            std=(95.84, 95.84, 95.84),
+            mean=(77.98, 77.98, 77.98),
+            std=(95.89, 95.89, 95.89),
         ),
         _small(
             "cifar10",

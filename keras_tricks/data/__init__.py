@@ -1,0 +1,39 @@
+"""Images with one-hot labels: sources, preprocessing, mixing and deterministic pipelines."""
+
+from keras_tricks.data.image_data_set import DataNotFound, ImageDataSet, Split
+from keras_tricks.data.mixing import CutMix, MixUp, OneOf
+from keras_tricks.data.pipeline import (
+    evaluation_batches,
+    prepare_image,
+    steps_per_epoch,
+    training_batches,
+)
+from keras_tricks.data.preprocessing import (
+    ImageNetPreprocessing,
+    Preprocessing,
+    SmallImagePreprocessing,
+    preprocessing_config,
+    preprocessing_for,
+    preprocessing_from_config,
+)
+from keras_tricks.data.sources import load
+
+__all__ = [
+    "CutMix",
+    "DataNotFound",
+    "ImageDataSet",
+    "ImageNetPreprocessing",
+    "MixUp",
+    "OneOf",
+    "Preprocessing",
+    "SmallImagePreprocessing",
+    "Split",
+    "evaluation_batches",
+    "load",
+    "prepare_image",
+    "preprocessing_config",
+    "preprocessing_for",
+    "preprocessing_from_config",
+    "steps_per_epoch",
+    "training_batches",
+]

@@ -1,0 +1,286 @@
+"""Data sets that TensorFlow Datasets has prepared on this machine, read without its downloader."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_tricks.data.image_data_set import (
+    ORDER_STREAM,
+    ArraySplit,
+    DataNotFound,
+    ImageDataSet,
+    Split,
+    stream_seed,
+)
+from keras_tricks.data.preprocessing import decode_rgb
+from keras_tricks.data.stratified_split import stratified_split
+from keras_tricks.data_facts import DataFacts, did_you_mean, split_tfds_name
+
+IN_MEMORY_BYTES = 1 << 30
+SHUFFLE_BYTES = 1 << 30
+SHUFFLE_AT_LEAST = 1000
+
+_FILES_AT_ONCE = 16
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_CATALOGUE = "https://www.tensorflow.org/datasets/catalog"
+
+
+@dataclass(frozen=True)
+class RecordFiles:
+    """The records of one TFDS split.
+
+    Args:
+        paths: Its TFRecord files.
+        lengths: Number of records in each file.
+        features: The image and the label feature, by their keys.
+        image_key: Key of the image.
+        label_key: Key of the label.
+        bytes: Size of all files.
+    """
+
+    paths: tuple[str, ...]
+    lengths: tuple[int, ...]
+    features: tfds.features.FeaturesDict
+    image_key: str
+    label_key: str
+    bytes: int
+
+    @property
+    def size(self) -> int:
+        """Number of records."""
+        return sum(self.lengths)
+
+    def parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the encoded image and the label of a record."""
+        example = self.features.deserialize_example(record, decoders={self.image_key: tfds.decode.SkipDecoding()})
+        return example[self.image_key], example[self.label_key]
+
+
+class RecordSplit(Split):
+    """A split too large for memory, streamed from TFRecord files.
+
+    An epoch's order comes from a permutation of the files and a shuffle buffer of about 1 GB (at
+    least 1,000 images).
+
+    Args:
+        records: The files.
+        members: Which of their records belong to the split; None takes all.
+    """
+
+    def __init__(self, records: RecordFiles, members: np.ndarray | None = None):
+        super().__init__(records.size if members is None else int(members.sum()))
+        self.records = records
+        with tf.device("CPU:0"):
+            self.paths = tf.constant(records.paths)
+            self.offsets = tf.constant(np.cumsum([0, *records.lengths[:-1]]), tf.int64)
+            self.members = None if members is None else tf.constant(members)
+        record_bytes = max(1, records.bytes // records.size)
+        self.buffer = min(self.size, max(SHUFFLE_AT_LEAST, SHUFFLE_BYTES // record_bytes))
+
+    def ordered(self):
+        """Return the records in the stored order."""
+        files = tf.data.Dataset.from_tensor_slices((self.paths, self.offsets))
+        return files.flat_map(self._records_of_file)
+
+    def shuffled(self, seed, epoch):
+        """Return the records in the random order of this epoch."""
+        order_seed = stream_seed(seed, ORDER_STREAM, epoch)
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(self.records.paths)), order_seed, alg="philox")
+        files = tf.data.Dataset.from_tensor_slices((tf.gather(self.paths, order), tf.gather(self.offsets, order)))
+        records = files.interleave(
+            self._records_of_file,
+            cycle_length=min(_FILES_AT_ONCE, len(self.records.paths)),
+            block_length=16,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        buffer_seed = tf.random.stateless_uniform([], order_seed, maxval=tf.int64.max, dtype=tf.int64, alg="philox")
+        return records.shuffle(self.buffer, buffer_seed, reshuffle_each_iteration=False)
+
+    def read(self, item):
+        """Return the encoded image and the label of a record."""
+        return self.records.parse(item)
+
+    def _records_of_file(self, path: tf.Tensor, offset: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(path)
+        if self.members is None:
+            return records
+        numbered = records.enumerate(offset)
+        members = numbered.filter(lambda number, _: tf.gather(self.members, number))
+        return members.map(lambda _, record: record)
+
+
+def _not_found(name: str, root: Path) -> DataNotFound:
+    base = split_tfds_name(name)[0]
+    registered = tuple(tfds.list_builders(with_community_datasets=False))
+    if base not in registered:
+        return DataNotFound(
+            f"There is no data set {base!r} in TensorFlow Datasets, and none is prepared under "
+            f"{root}.{did_you_mean(base, registered)}"
+        )
+    by_hand = ""
+    if tfds.builder_cls(base).MANUAL_DOWNLOAD_INSTRUCTIONS:
+        by_hand = f" after downloading its files by hand ({_CATALOGUE}/{base})"
+    return DataNotFound(
+        f"{name} is not prepared under {root}. "
+        f"Prepare it with `tfds build {name} --data_dir {root}`{by_hand}, or name another data_dir."
+    )
+
+
+def _newest_version(folder: Path, version: str | None) -> Path | None:
+    prepared = [
+        path
+        for path in folder.glob("*.*.*")
+        if _VERSION.fullmatch(path.name) and version in (None, path.name) and (path / "dataset_info.json").is_file()
+    ]
+    return max(prepared, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
+
+
+def prepared_directory(name: str, data_dir: str | Path | None) -> Path:
+    """Return the directory of a prepared data set; only the local disk is looked at.
+
+    Args:
+        name: TensorFlow Datasets name, with or without configuration and version.
+        data_dir: Where prepared data sets lie; None takes the default of TensorFlow Datasets.
+
+    Raises:
+        DataNotFound: If the data set is not prepared there.
+        ValueError: If several configurations are prepared and none is named.
+    """
+    root = Path(tfds.core.constants.DATA_DIR if data_dir is None else data_dir).expanduser()
+    base, config, version = split_tfds_name(name)
+    folder = root / base / config if config else root / base
+    found = _newest_version(folder, version)
+    if found or config:
+        candidates = [found] if found else []
+    else:
+        folders = sorted(path for path in folder.glob("*") if path.is_dir())
+        candidates = [path for path in (_newest_version(f, version) for f in folders) if path]
+    if not candidates:
+        raise _not_found(name, root)
+    if len(candidates) > 1:
+        names = ", ".join(f"{base}/{path.parent.name}" for path in candidates)
+        raise ValueError(f"{base} is prepared in several configurations, name one: {names}.")
+    return candidates[0]
+
+
+def _image_and_label_keys(name: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
+    keys = info.supervised_keys or ("image", "label")
+    known = [key for key in keys[:2] if isinstance(key, str) and key in info.features]
+    image, label = [info.features[key] for key in known] if len(known) == 2 else (None, None)
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise ValueError(f"{name} is not a data set of images with one class label each.")
+    if image.dtype != tf.uint8:
+        raise ValueError(f"{name} has images of type {image.dtype}; expected uint8.")
+    return keys[0], keys[1]
+
+
+def _record_files(name: str, builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:
+    info = builder.info.splits[split]
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise ValueError(
+            f"{name} is prepared as {builder.info.file_format.value}; expected tfrecord: prepare "
+            f"it again with `tfds build {name} --file_format tfrecord`."
+        )
+    paths = tuple(str(path) for path in info.filepaths)
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        raise DataNotFound(
+            f"{name} is incomplete: {len(missing)} of {len(paths)} files of its {split} split are "
+            f"missing, the first is {missing[0]}."
+        )
+    image_key, label_key = _image_and_label_keys(name, builder.info)
+    features = {key: builder.info.features[key] for key in (image_key, label_key)}
+    return RecordFiles(
+        paths=paths,
+        lengths=tuple(info.shard_lengths),
+        features=tfds.features.FeaturesDict(features),
+        image_key=image_key,
+        label_key=label_key,
+        bytes=int(info.num_bytes),
+    )
+
+
+def _fits_in_memory(records: RecordFiles) -> bool:
+    height, width, _ = records.features[records.image_key].shape
+    return None not in (height, width) and records.size * height * width * 3 <= IN_MEMORY_BYTES
+
+
+def _arrays(records: RecordFiles) -> tuple[np.ndarray, np.ndarray]:
+    height, width, _ = records.features[records.image_key].shape
+
+    def decode(record):
+        image, label = records.parse(record)
+        return tf.ensure_shape(decode_rgb(image), (height, width, 3)), label
+
+    stored = RecordSplit(records).ordered()
+    decoded = stored.map(decode, tf.data.AUTOTUNE, deterministic=True).batch(1000)
+    images, labels = zip(*decoded.as_numpy_iterator(), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _split(records: RecordFiles) -> Split:
+    return ArraySplit(*_arrays(records)) if _fits_in_memory(records) else RecordSplit(records)
+
+
+def _hold_out(records: RecordFiles, seed: int, fraction: float) -> tuple[Split, Split]:
+    """Divide a split: by class where it is read into memory, else without regard to the class."""
+    names = [str(number) for number in range(records.size)]
+    if _fits_in_memory(records):
+        images, labels = _arrays(records)
+        parts = stratified_split(labels, names, fraction, seed)
+        train, validation = (ArraySplit(images[part], labels[part]) for part in parts)
+        return train, validation
+    _, held_out = stratified_split(np.zeros(records.size), names, fraction, seed)
+    members = np.zeros(records.size, bool)
+    members[held_out] = True
+    return RecordSplit(records, ~members), RecordSplit(records, members)
+
+
+def load_prepared_tfds(
+    facts: DataFacts, data_dir: str | Path | None, seed: int, validation_fraction: float
+) -> ImageDataSet:
+    """Load a data set that TensorFlow Datasets has prepared on this machine.
+
+    Images of one size that fit into 1 GB are decoded into memory, others are streamed. Nothing is
+    downloaded and no network is touched.
+
+    Args:
+        facts: Facts of the data set, with its name.
+        data_dir: Where prepared data sets lie; None takes the default of TensorFlow Datasets.
+        seed: Seed of the split where there is only a training split.
+        validation_fraction: Share of the training split that is then held out.
+
+    Raises:
+        DataNotFound: If the data set or a part of it is not there.
+        ValueError: If it is not a data set of images with one label each.
+    """
+    name, directory = facts.name, prepared_directory(facts.name, data_dir)
+    try:
+        builder = tfds.builder_from_directory(directory)
+        splits = builder.info.splits
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"The data set in {directory} cannot be opened: {reason}") from error
+    if facts.train_split not in splits:
+        raise ValueError(f"{name} has no split {facts.train_split!r}, only {', '.join(splits)}.")
+    records = _record_files(name, builder, facts.train_split)
+    wanted = (facts.validation_split, "validation", "test")
+    held_out = next((split for split in wanted if split in splits), None)
+    if held_out:
+        train, validation = _split(records), _split(_record_files(name, builder, held_out))
+    else:
+        train, validation = _hold_out(records, seed, validation_fraction)
+    class_names = tuple(builder.info.features[records.label_key].names)
+    counts = {"classes": len(class_names), "training_images": train.size}
+    return ImageDataSet(
+        name=name,
+        class_names=class_names,
+        train=train,
+        validation=validation,
+        facts=facts.model_copy(update=counts),
+    )

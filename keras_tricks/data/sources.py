@@ -1,0 +1,44 @@
+"""Where images come from: `load` finds the source by the name of the data set."""
+
+from pathlib import Path
+
+from keras_tricks.data.image_data_set import ImageDataSet
+from keras_tricks.data_facts import FOLDER_PREFIX, data_facts
+
+
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    validation_fraction: float = 0.2,
+) -> ImageDataSet:
+    """Load a data set by its name; nothing is ever downloaded.
+
+    Args:
+        name: `digits`; a TensorFlow Datasets name (`cifar10`, `imagenette/320px-v2`) that has been
+            prepared on this machine; or `folder:PATH`, a directory of images.
+        data_dir: Where prepared TensorFlow Datasets lie; by default `TFDS_DATA_DIR`, else
+            `~/tensorflow_datasets`.
+        seed: Seed of the split, where the source has no split of its own.
+        validation_fraction: Share of the images for validation, where the source has no split.
+
+    Raises:
+        DataNotFound: If the data are not there; the message says how to get them.
+        ValueError: If the name is malformed or the data cannot be used.
+
+    Example:
+        >>> load("digits").train.size
+        1437
+    """
+    facts = data_facts(name)
+    if name == "digits":
+        from keras_tricks.data.digits import load_digits
+
+        return load_digits()
+    if name.startswith(FOLDER_PREFIX):
+        from keras_tricks.data.image_folder import load_image_folder
+
+        return load_image_folder(facts, seed, validation_fraction)
+    from keras_tricks.data.prepared_tfds import load_prepared_tfds
+
+    return load_prepared_tfds(facts, data_dir, seed, validation_fraction)
