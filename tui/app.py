@@ -1,0 +1,138 @@
+"""KerasTricksApp: the terminal UI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.theme import Theme
+
+from keras_tricks.presets import presets
+from tui.messages import Notice, RunLaunched
+
+THEME = Theme(
+    name="keras-tricks",
+    primary="#6ea8fe",
+    secondary="#5b6577",
+    accent="#ff8f6b",
+    success="#7bd88f",
+    warning="#f2c14e",
+    error="#ff6b78",
+    foreground="#d8dee9",
+    background="#11151c",
+    surface="#171c25",
+    panel="#202733",
+    dark=True,
+    variables={
+        "border": "#6ea8fe",
+        "border-blurred": "#39435a",
+        "footer-background": "#202733",
+        "footer-key-foreground": "#ff8f6b",
+        "footer-description-foreground": "#aab4c5",
+        "block-cursor-text-style": "bold",
+        "scrollbar": "#39435a",
+        "scrollbar-background": "#171c25",
+        "scrollbar-corner-color": "#171c25",
+        "input-selection-background": "#6ea8fe 35%",
+    },
+)
+
+
+def _launch_screen() -> Screen[None]:
+    from tui.screens.launch import LaunchScreen
+
+    return LaunchScreen()
+
+
+def _live_screen() -> Screen[None]:
+    from tui.screens.live import LiveScreen
+
+    return LiveScreen()
+
+
+def _runs_screen() -> Screen[None]:
+    from tui.screens.runs import RunsScreen
+
+    return RunsScreen()
+
+
+class KerasTricksApp(App[None]):
+    """The terminal UI.
+
+    Args:
+        runs_root: The folder of run directories.
+        clock: Seconds since 1970, for ages and durations.
+
+    Raises:
+        keras_tricks.RecipeError: A recipe of the package cannot be read.
+    """
+
+    TITLE = "keras-tricks"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
+    DEFAULT_MODE = "launch"
+    MODES = {"launch": _launch_screen, "live": _live_screen, "runs": _runs_screen}
+
+    BINDINGS = [
+        Binding("1", "show_mode('launch')", "Launch", show=False),
+        Binding("2", "show_mode('live')", "Live", show=False),
+        Binding("3", "show_mode('runs')", "Runs", show=False),
+        Binding("question_mark,f1", "help", "Help"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, runs_root: Path, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self.runs_root = runs_root
+        self.clock = clock
+        self.presets = presets()
+        self.watched: Path | None = None
+        self.register_theme(THEME)
+        self.theme = THEME.name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give every theme the two greys for what is less important."""
+        return {"muted": "#8b96aa", "faint": "#66718a"}
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Add the modes to the command palette."""
+        yield SystemCommand("Launch", "Choose a recipe and its tricks, and train it", lambda: self._go("launch"))
+        yield SystemCommand("Live", "Watch a run", lambda: self._go("live"))
+        yield SystemCommand("Runs", "List all runs", lambda: self._go("runs"))
+        yield from super().get_system_commands(screen)
+
+    def open_run(self, directory: Path) -> None:
+        """Watch a run in the live mode."""
+        self.watched = directory
+        self._go("live")
+
+    def action_show_mode(self, mode: str) -> None:
+        """Go to a mode."""
+        self._go(mode)
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        from tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def on_notice(self, message: Notice) -> None:
+        """Show a notice for a while; an error stays longer."""
+        self.notify(
+            message.text,
+            severity=message.severity,
+            timeout=12 if message.severity == "error" else 5,
+            markup=False,
+        )
+
+    def on_run_launched(self, message: RunLaunched) -> None:
+        """Watch the run that was started."""
+        self.open_run(message.directory)
+
+    def _go(self, mode: str) -> None:
+        if not self.screen.is_modal:
+            self.switch_mode(mode)

@@ -1,0 +1,108 @@
+"""Draft: a recipe while it is being edited, with what was typed wrong kept."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from keras_tricks.presets import change, command
+from keras_tricks.recipe import Problem, Recipe, RecipeError
+from keras_tricks.trick import Trick
+from keras_tricks.tricks import trick_class
+
+
+class Draft:
+    """A recipe while it is being edited.
+
+    Each change is checked as the command line checks it. A value that is wrong is not lost: it stays as it was typed,
+    the recipe keeps its last good value, and `problems` says what is wrong until it is mended.
+
+    Args:
+        base: The preset to start from.
+    """
+
+    def __init__(self, base: Recipe):
+        self.base = base
+        self.recipe = base
+        self._wrong: dict[str, tuple[str, Problem]] = {}
+        self._off: dict[str, Trick] = {}
+
+    @property
+    def edited(self) -> bool:
+        """Whether it differs from its preset."""
+        return self.recipe != self.base or bool(self._wrong)
+
+    @property
+    def argv(self) -> list[str]:
+        """The words of the equivalent command."""
+        return shlex.split(self.command())
+
+    def command(self) -> str:
+        """Return the equivalent command, without values that are wrong."""
+        return command(self.recipe, self.base.name)
+
+    def is_on(self, name: str) -> bool:
+        """Whether the trick called `name` is on."""
+        return self.recipe.trick(name) is not None
+
+    def trick(self, name: str) -> Trick:
+        """The trick called `name` with its parameters, also while it is off."""
+        return self.recipe.trick(name) or self._off.get(name) or trick_class(name)()
+
+    def text(self, where: str) -> str:
+        """The value of a field (`epochs`) or parameter (`mixup.alpha`) as one types it."""
+        if where in self._wrong:
+            return self._wrong[where][0]
+        name, _, parameter = where.partition(".")
+        return value_text(getattr(self.trick(name), parameter) if parameter else getattr(self.recipe, name))
+
+    def edit(self, where: str, text: str) -> None:
+        """Set a field or a parameter from typed text; what is wrong with it comes up in `problems`."""
+        text = text.strip()
+        try:
+            if "." in where:
+                self.recipe = change(self.recipe, tricks=[f"{where}={text}"])
+            else:
+                optional = Recipe.model_fields[where].default is None
+                self.recipe = change(self.recipe, [f"{where}={text or ('none' if optional else '')}"])
+        except RecipeError as error:
+            self._wrong[where] = (text, Problem("error", where, str(error)))
+        else:
+            self._wrong.pop(where, None)
+
+    def toggle(self, name: str) -> None:
+        """Turn the trick called `name` on, with the parameters that it had, or off."""
+        trick = self.recipe.trick(name)
+        if trick is None:
+            self.recipe = self.recipe.with_trick(self.trick(name))
+        else:
+            self._off[name] = trick
+            self.recipe = self.recipe.without_trick(name)
+
+    def revert(self) -> None:
+        """Go back to the preset."""
+        self.recipe = self.base
+        self._wrong.clear()
+        self._off.clear()
+
+    def problems(self) -> list[Problem]:
+        """What is wrong: values that were typed wrong first, then what the recipe itself finds."""
+        typed = [
+            problem
+            for where, (_, problem) in self._wrong.items()
+            if "." not in where or self.is_on(where.partition(".")[0])
+        ]
+        return [*typed, *self.recipe.problems()]
+
+
+def value_text(value: Any) -> str:
+    """Return a value as one types it: nothing for None, commas in lists, no `.0`."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, tuple):
+        return ",".join(value_text(item) for item in value)
+    return str(value)

@@ -1,0 +1,87 @@
+"""What thread workers and widgets tell the screens: readers post, and only handlers change widgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from textual.message import Message
+
+from tui.run_lister import RunRow
+from tui.run_watcher import RunView
+
+
+class FieldEdited(Message):
+    """The user changed a value of the recipe.
+
+    Args:
+        where: The field (`epochs`) or the trick's parameter (`mixup.alpha`).
+        text: The value as it was typed.
+    """
+
+    def __init__(self, where: str, text: str) -> None:
+        super().__init__()
+        self.where = where
+        self.text = text
+
+
+class TrickToggled(Message):
+    """The user turned a trick on or off."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+class RunsRead(Message):
+    """All runs were looked at."""
+
+    def __init__(self, rows: list[RunRow]) -> None:
+        super().__init__()
+        self.rows = rows
+
+
+class RunsUnreadable(Message):
+    """The folder of runs cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class RunRead(Message):
+    """The watched run was looked at."""
+
+    def __init__(self, view: RunView) -> None:
+        super().__init__()
+        self.view = view
+
+
+class RunUnreadable(Message):
+    """The watched run cannot be read."""
+
+    def __init__(self, directory: Path, reason: str) -> None:
+        super().__init__()
+        self.directory = directory
+        self.reason = reason
+
+
+class NoRuns(Message):
+    """There is no run to watch."""
+
+
+class RunLaunched(Message):
+    """A trainer was started in a new run directory."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+
+class Notice(Message):
+    """Something that the user should read."""
+
+    def __init__(self, text: str, severity: Literal["information", "warning", "error"] = "information") -> None:
+        super().__init__()
+        self.text = text
+        self.severity = severity

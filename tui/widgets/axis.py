@@ -1,0 +1,78 @@
+"""Tick labels of charts: few, short, and at round values, on linear and on logarithmic axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from textual_plot.axis_formatter import AxisFormatter
+
+from tui.formats import number
+
+
+class LinearAxis(AxisFormatter):
+    """Ticks at multiples of 1, 2 or 5 times a power of ten.
+
+    Args:
+        most: The largest number of ticks.
+        whole: Whether ticks stand at whole numbers only.
+    """
+
+    def __init__(self, most: int, whole: bool = False):
+        self.most = max(2, most)
+        self.whole = whole
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        """Return the places of the ticks between `min_` and `max_`."""
+        step = _round_step((max_ - min_) / min(self.most, max_ticks))
+        if self.whole:
+            step = max(1.0, step)
+        first, last = math.ceil(min_ / step - 1e-9), math.floor(max_ / step + 1e-9)
+        return [index * step for index in range(first, last + 1)]
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        """Return a label for each tick, all with the same number of decimals."""
+        if not ticks:
+            return []
+        largest = max(abs(tick) for tick in ticks)
+        if largest >= 1e5 or largest < 1e-3:
+            return [number(tick, 3) if tick else "0" for tick in ticks]
+        step = ticks[1] - ticks[0] if len(ticks) > 1 else largest
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step else 0
+        return [f"{tick:.{decimals}f}" for tick in ticks]
+
+
+class LogAxis(AxisFormatter):
+    """Ticks for values that are decimal logarithms, labelled with what they are logarithms of.
+
+    Args:
+        most: The largest number of ticks.
+    """
+
+    def __init__(self, most: int):
+        self.most = max(2, most)
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        """Return the places of the ticks: powers of ten and, where there is room, 2 and 5 times these."""
+        most = min(self.most, max_ticks)
+        low, high = math.floor(min_), math.ceil(max_)
+        for mantissas in ((1, 2, 5), (1,)):
+            ticks = [exponent + math.log10(mantissa) for exponent in range(low, high + 1) for mantissa in mantissas]
+            inside = [tick for tick in ticks if min_ <= tick <= max_]
+            if len(inside) <= most:
+                break
+        else:
+            every = math.ceil(len(inside) / most)
+            inside = inside[::every]
+        if len(inside) >= 2:
+            return inside
+        return [min_ + (max_ - min_) * share for share in (0.1, 0.9)]
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        """Return ten to the power of each tick."""
+        return [f"{10**tick:.2g}".replace("e-0", "e-").replace("e+0", "e+") for tick in ticks]
+
+
+def _round_step(least: float) -> float:
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))

@@ -1,0 +1,147 @@
+"""RunHeader: the two lines above the charts, with a run's state and its progress."""
+
+from __future__ import annotations
+
+import socket
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from tui.formats import duration, number, share, shortened
+from tui.run_watcher import RunView
+from tui.states import STATE_LOOKS
+
+_LEAST_BAR = 8
+_MOST_BAR = 40
+_GAP = "  "
+
+
+class RunHeader(Widget):
+    """State and progress of a run, in two lines of any width: what fits is shown, the most important first."""
+
+    def __init__(self) -> None:
+        super().__init__(id="run-header")
+        self._view: RunView | None = None
+        self._now = 0.0
+        self._trouble = ""
+
+    def show(self, view: RunView, now: float) -> None:
+        """Show a run as it is `now`, in seconds since 1970."""
+        self._view, self._now, self._trouble = view, now, ""
+        self.refresh()
+
+    def show_trouble(self, reason: str) -> None:
+        """Say that the run cannot be read; what was seen of it before stays."""
+        self._trouble = reason.replace("\n", " ")
+        self.refresh()
+
+    def clear(self) -> None:
+        """Forget the run."""
+        self._view, self._trouble = None, ""
+        self.refresh()
+
+    def render(self) -> Content:
+        """Return the two lines."""
+        width = self.content_size.width
+        if self._trouble:
+            first = Content.styled(shortened(f"✗ {self._trouble}", width), "bold $text-error")
+        elif self._view is None:
+            first = Content.styled("reading …", "$muted")
+        else:
+            first = _state_line(self._view, self._now, width)
+        second = Content("") if self._view is None else _progress_line(self._view, self._now, width)
+        return Content("\n").join([first, second])
+
+
+def _state_line(view: RunView, now: float, width: int) -> Content:
+    status = view.status
+    look = STATE_LOOKS[view.state]
+    line = Content.assemble((f"{look.symbol} {look.word.upper()}", f"bold ${look.color}"), _GAP, (view.name, "bold"))
+    parts: list[Content] = []
+    if status.error and not view.is_live:
+        error = status.error.replace("\n", " ")
+        room = max(20, width - line.cell_length - len(_GAP))
+        parts.append(Content.styled(shortened(error, room), "$text-error"))
+    if view.is_live:
+        parts.append(_pair("pid", str(status.pid)))
+        if status.state == "running":
+            parts.append(_heartbeat(now - status.heartbeat))
+        if status.host and status.host != socket.gethostname():
+            parts.append(_pair("on", status.host))
+    if view.state == "lost":
+        parts.append(Content.styled("its process is gone; r resumes it", "$text-error"))
+    if status.best is not None:
+        is_share = "accuracy" in status.best.metric
+        value = share(status.best.value) if is_share else number(status.best.value)
+        parts.append(_pair(f"best {status.best.metric}", f"{value} @{status.best.epoch}"))
+    parts.append(Content.styled(view.about, "$muted"))
+    if status.attempt > 1:
+        parts.append(_pair("attempt", str(status.attempt)))
+    return _fitting(line, parts, width)
+
+
+def _progress_line(view: RunView, now: float, width: int) -> Content:
+    status = view.status
+    if not status.epochs:
+        if not view.is_live:
+            return Content.styled("it has not begun to train", "$muted")
+        waiting = _pair("loading Keras and the data, for", duration(now - (status.pid_created or status.heartbeat)))
+        return _fitting(waiting, _load_parts(view), width)
+    done = min(1.0, status.step / status.steps if status.steps else status.epoch / status.epochs)
+    parts = []
+    if status.steps:
+        steps_per_epoch = max(1, round(status.steps / status.epochs))
+        step = status.step - min(status.epoch, status.epochs - 1) * steps_per_epoch
+        parts.append(_pair("step", f"{max(0, step)}/{steps_per_epoch}"))
+    if view.is_live and status.images_per_second is not None:
+        parts.append(Content(f"{status.images_per_second:.0f} img/s"))
+    if view.is_live and status.eta_s is not None:
+        parts.append(_pair("ETA", duration(status.eta_s)))
+    if not view.is_live and status.started is not None:
+        parts.append(_pair("took", duration((status.ended or status.heartbeat) - status.started)))
+    parts += _load_parts(view)
+    if view.is_live and status.started is not None:
+        parts.append(_pair("for", duration(now - status.started)))
+    head = Content.assemble(("epoch ", "$muted"), f"{status.epoch}/{status.epochs}", " ")
+    percent = f" {done:4.0%}"
+    tail = _fitting(Content(percent), parts, width - head.cell_length - _LEAST_BAR)
+    bar_width = min(_MOST_BAR, max(_LEAST_BAR, width - head.cell_length - tail.cell_length))
+    return Content("").join([head, _bar(done, bar_width, STATE_LOOKS[view.state].color), tail])
+
+
+def _load_parts(view: RunView) -> list[Content]:
+    parts = []
+    if view.cpu_percent is not None:
+        parts.append(_pair("cpu", f"{view.cpu_percent:.0f}%"))
+    if view.memory_bytes is not None:
+        parts.append(_pair("mem", f"{view.memory_bytes / 2**30:.1f}G"))
+    return parts
+
+
+def _fitting(line: Content, parts: list[Content], width: int) -> Content:
+    """Append the parts as long as they fit."""
+    for part in parts:
+        longer = Content(_GAP).join([line, part])
+        if part and longer.cell_length <= width:
+            line = longer
+    return line
+
+
+def _bar(done: float, width: int, color: str) -> Content:
+    halves = round(done * width * 2)
+    full, half = divmod(halves, 2)
+    middle = "╸" if half else ""
+    rest = "─" * (width - full - cell_len(middle))
+    return Content.assemble(("━" * full + middle, f"${color}"), (rest, "$faint"))
+
+
+def _heartbeat(age: float) -> Content:
+    late = age > 10
+    return Content.assemble(
+        ("heartbeat ", "$muted"), (duration(age), "bold $text-warning" if late else ""), " !" if late else ""
+    )
+
+
+def _pair(name: str, value: str) -> Content:
+    return Content.assemble((f"{name} ", "$muted"), value)
