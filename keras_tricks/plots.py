@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from keras_tricks.runs import MetricsHistory
 
 _PANELS = (
-    ("loss", "Loss", ("loss", "val_loss")),
-    ("accuracy", "Accuracy", ("accuracy", "val_accuracy")),
-    ("learning rate", "Learning rate", ("learning_rate",)),
+    ("Loss", ("loss", "val_loss")),
+    ("Accuracy", ("accuracy", "val_accuracy")),
+    ("Learning rate", ("learning_rate",)),
 )
 _LABELS = {
     "loss": "training",
@@ -41,7 +41,7 @@ def plot_learning_curves(history: MetricsHistory, directory: str | Path, title: 
     directory.mkdir(parents=True, exist_ok=True)
     steps_per_epoch = _steps_per_epoch(history)
     figure = Figure(figsize=(12, 3.8), layout="constrained")
-    for axes, (_, heading, names) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+    for axes, (heading, names) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
         _draw_panel(axes, history, heading, names, steps_per_epoch)
     if title:
         figure.suptitle(title)
@@ -65,22 +65,10 @@ def _draw_panel(
         label = _LABELS.get(name)
         x = [step / steps_per_epoch for step in steps]
         marker = "o" if len(x) < 20 else None
-        axes.plot(
-            x,
-            values,
-            label=label,
-            marker=marker,
-            markersize=3,
-            color=_COLORS.get(label or "training"),
-        )
+        color = _COLORS.get(label or "training")
         if label == "validation":
-            axes.annotate(
-                f"{values[-1]:.4g}",
-                (x[-1], values[-1]),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=8,
-            )
+            label = f"validation ({values[-1]:.4g} at the end)"
+        axes.plot(x, values, label=label, marker=marker, markersize=3, color=color)
     axes.set_title(heading)
     axes.set_xlabel("epoch")
     axes.grid(alpha=0.3)

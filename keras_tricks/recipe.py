@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import runpy
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -19,30 +18,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from keras_tricks.data_facts import DataFacts, data_facts
-from keras_tricks.model_facts import ModelFacts, model_facts
-from keras_tricks.trick import FEATURES, Trick
-from keras_tricks.tricks import StepDecay, Warmup, trick_class
+from keras_tricks.data_facts import data_facts
+from keras_tricks.model_facts import model_facts
+from keras_tricks.recipe_problems import Problem, find_problems
+from keras_tricks.trick import Trick
+from keras_tricks.tricks import trick_class
 
 SCHEMA_VERSION = 1
 
 
 class RecipeError(ValueError):
     """A recipe cannot be read or used; the message is one line that says why."""
-
-
-class Problem(NamedTuple):
-    """What is wrong with a recipe.
-
-    Args:
-        level: `error` stops a launch, `warning` does not.
-        where: The field (`batch_size`), trick (`zero_gamma`) or parameter (`mixup.alpha`) it is about.
-        message: A sentence that says what to change.
-    """
-
-    level: Literal["error", "warning"]
-    where: str
-    message: str
 
 
 def _to_trick(value: Any) -> Any:
@@ -142,18 +128,7 @@ class Recipe(BaseModel):
         Args:
             replicas: Number of devices that will train, where it is known; the recipe's own number otherwise.
         """
-        invalid = self._invalid_values()
-        if invalid:
-            return invalid
-        problems = [*self._name_problems()]
-        if problems:
-            return problems
-        model, data = model_facts(self.model), data_facts(self.data)
-        problems += self._trick_problems(model)
-        problems += self._size_problems(model)
-        problems += self._batch_problems(data, replicas or self.replicas or 1)
-        problems += self._schedule_problems()
-        return sorted(problems, key=lambda problem: problem.level)
+        return self._invalid_values() or find_problems(self, replicas or self.replicas or 1)
 
     def to_json(self) -> str:
         """Return the recipe as JSON; `from_json` reads it back."""
@@ -257,147 +232,6 @@ class Recipe(BaseModel):
             return invalid_values(error)
         return []
 
-    def _name_problems(self) -> list[Problem]:
-        problems = []
-        for field, look_up in (("model", model_facts), ("data", data_facts)):
-            try:
-                look_up(getattr(self, field))
-            except ValueError as error:
-                problems.append(Problem("error", field, str(error)))
-        return problems
-
-    def _trick_problems(self, model: ModelFacts) -> list[Problem]:
-        problems = []
-        for name, count in Counter(trick.name for trick in self.tricks).items():
-            if count > 1:
-                problems.append(Problem("error", name, f"{name} is asked for {count} times. Keep one of them."))
-        on = {trick.name for trick in self.tricks}
-        for trick in {trick.name: trick for trick in self.tricks}.values():
-            for need in sorted(trick.needs - model.features - on):
-                what = FEATURES.get(need, f"the trick {need}")
-                change = "choose another model" if need in FEATURES else f"turn {need} on"
-                problems.append(
-                    Problem(
-                        "error",
-                        trick.name,
-                        f"{trick.name} needs {what}"
-                        + (f", and {self.model} is none" if need in FEATURES else "")
-                        + f". Turn {trick.name} off or {change}.",
-                    )
-                )
-            problems += [
-                Problem(
-                    "error",
-                    trick.name,
-                    f"{trick.name} and {other} exclude each other. Turn one of them off.",
-                )
-                for other in sorted(trick.conflicts & on)
-                if trick.name < other
-            ]
-        if "no_bias_decay" in on and self.weight_decay == 0:
-            problems.append(
-                Problem(
-                    "warning",
-                    "no_bias_decay",
-                    "no_bias_decay changes nothing while weight_decay is 0. Set weight_decay or turn it off.",
-                )
-            )
-        return problems
-
-    def _size_problems(self, model: ModelFacts) -> list[Problem]:
-        size = self.resolved_image_size()
-        least, most = model.min_image_size, model.max_image_size
-        if size < least:
-            message = f"{self.model} needs images of at least {least} px. Set image_size={least} or more"
-        elif most is not None and size > most:
-            message = f"{self.model} takes images of at most {most} px. Set image_size={most} or less"
-        else:
-            return []
-        return [
-            Problem(
-                "error",
-                "image_size",
-                f"{message}, or choose another model. Received: image_size={size}",
-            )
-        ]
-
-    def _batch_problems(self, data: DataFacts, replicas: int) -> list[Problem]:
-        problems = []
-        if self.batch_size % replicas:
-            nearest = max(replicas, self.batch_size // replicas * replicas)
-            problems.append(
-                Problem(
-                    "error",
-                    "batch_size",
-                    f"{replicas} replicas do not divide a batch of {self.batch_size}. "
-                    f"Set batch_size={nearest}, or another number of replicas.",
-                )
-            )
-        if data.training_images is not None and self.batch_size > data.training_images:
-            problems.append(
-                Problem(
-                    "error",
-                    "batch_size",
-                    f"{self.data} has {data.training_images} training images, less than one batch of "
-                    f"{self.batch_size}. Set batch_size={data.training_images} or less.",
-                )
-            )
-        precision = self.trick("mixed_precision")
-        if replicas > 1 and precision is not None and getattr(precision, "dtype", "") == "float16":
-            problems.append(
-                Problem(
-                    "error",
-                    "mixed_precision.dtype",
-                    f"float16 on {replicas} replicas is not safe: the loss scaling would look at the first replica "
-                    "only. Set mixed_precision.dtype=bfloat16 or replicas=1.",
-                )
-            )
-        return problems
-
-    def _schedule_problems(self) -> list[Problem]:
-        problems = []
-        warmup, step, cosine = (self.trick(name) for name in ("warmup", "step_decay", "cosine_decay"))
-        warmup_epochs = warmup.epochs if isinstance(warmup, Warmup) else 0.0
-        if warmup_epochs > self.epochs or (warmup_epochs == self.epochs and (step or cosine)):
-            problems.append(
-                Problem(
-                    "error",
-                    "warmup.epochs",
-                    f"A warmup of {warmup_epochs:g} epochs does not fit into a run of {self.epochs}. "
-                    "Set warmup.epochs to less, or epochs to more.",
-                )
-            )
-        if isinstance(step, StepDecay):
-            late = [f"{epoch:g}" for epoch in step.epochs if epoch >= self.epochs]
-            if late:
-                problems.append(
-                    Problem(
-                        "warning",
-                        "step_decay.epochs",
-                        f"step_decay never comes to epoch {', '.join(late)} in a run of {self.epochs}. "
-                        "Set earlier epochs, or train longer.",
-                    )
-                )
-            if step.epochs[0] <= warmup_epochs:
-                problems.append(
-                    Problem(
-                        "error",
-                        "step_decay.epochs",
-                        f"step_decay drops the rate at epoch {step.epochs[0]:g}, inside the warmup of "
-                        f"{warmup_epochs:g} epochs. Set a later epoch or a shorter warmup.",
-                    )
-                )
-        if isinstance(warmup, Warmup) and warmup_epochs and not isinstance(step or cosine, Trick):
-            problems.append(
-                Problem(
-                    "warning",
-                    "warmup",
-                    "The learning rate stays at its full value after the warmup. "
-                    "Turn cosine_decay or step_decay on to lower it.",
-                )
-            )
-        return problems
-
 
 def invalid_values(error: ValidationError) -> list[Problem]:
     """Return the errors that pydantic raised for a recipe, or for one trick, as problems in our words."""
@@ -434,3 +268,6 @@ def _call(trick: Trick) -> str:
     defaults = {name: field.default for name, field in type(trick).model_fields.items()}
     changed = [f"{name}={value!r}" for name, value in trick.arguments().items() if value != defaults[name]]
     return f"{type(trick).__name__}({', '.join(changed)})"
+
+
+__all__ = ["Problem", "Recipe", "RecipeError", "invalid_values"]

@@ -33,7 +33,7 @@ class DataPlan:
 
     Args:
         preprocessing: What happens to each image.
-        batch_transforms: What happens to each training batch; where there are several, each batch gets one.
+        batch_transforms: What happens to each training batch; of several that mix images, each batch gets one.
     """
 
     preprocessing: data.Preprocessing
@@ -42,12 +42,6 @@ class DataPlan:
     def with_batch_transform(self, transform: Callable[..., Any]) -> DataPlan:
         """Return a plan with one more transform."""
         return replace(self, batch_transforms=(*self.batch_transforms, transform))
-
-    def transforms(self) -> tuple[Callable[..., Any], ...]:
-        """The transforms to apply in turn: several become a draw of one of them."""
-        if len(self.batch_transforms) > 1:
-            return (data.OneOf(self.batch_transforms),)
-        return self.batch_transforms
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class Training:
             seed=self.recipe.seed,
             first_epoch=first_epoch,
             epochs=self.recipe.epochs,
-            batch_transforms=self.plan.transforms(),
+            batch_transforms=self.plan.batch_transforms,
         )
 
     def validation_batches(self) -> Any:
@@ -97,8 +91,7 @@ def build(recipe: Recipe, data_set: data.ImageDataSet | None = None) -> Training
         data_set: Its data set, where it has been loaded already.
 
     Raises:
-        RecipeError: The recipe has problems.
-        keras_tricks.data.DataNotFound: Its data set is not there.
+        RecipeError: The recipe has problems, or its data set cannot be used.
     """
     _require_no_errors(recipe)
     replicas = choose_replicas(recipe.replicas)
@@ -196,9 +189,12 @@ def load_data(recipe: Recipe) -> data.ImageDataSet:
     """Load the data set of a recipe.
 
     Raises:
-        keras_tricks.data.DataNotFound: It is not there; the message says how to get it.
+        RecipeError: It is not there, or cannot be used; the message says why and how to get it.
     """
-    return data.load(recipe.data, data_dir=recipe.data_dir, seed=recipe.seed)
+    try:
+        return data.load(recipe.data, data_dir=recipe.data_dir, seed=recipe.seed)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def trained(directory: str | Path) -> Training:
@@ -257,6 +253,7 @@ def _run(
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             steps_per_epoch=training.facts.steps_per_epoch,
+            shuffle=False,
             callbacks=callbacks,
             verbose=0,
         )

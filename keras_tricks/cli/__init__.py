@@ -13,7 +13,6 @@ import typer
 
 from keras_tricks.cli import catalogue, inference, runs_commands, train_commands
 from keras_tricks.cli.options import RunsDir, runs_root, say
-from keras_tricks.data_facts import DataNotFound
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import RunError
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None, command: typer.Typer = app) -> 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         command(None if arguments is None else list(arguments))
-    except (RecipeError, RunError, DataNotFound) as error:
+    except (RecipeError, RunError) as error:
         say(str(error))
         sys.exit(2)
 

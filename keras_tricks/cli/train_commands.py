@@ -10,8 +10,8 @@ import typer
 
 from keras_tricks import presets
 from keras_tricks.cli.options import RunsDir, console, quiet_import, runs_root, say
-from keras_tricks.recipe import Problem, Recipe, RecipeError
-from keras_tricks.runs import Run, RunWriter, create_run, start
+from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.runs import Run, RunError, RunWriter, create_run, start
 
 _Settings = Annotated[
     list[str] | None,
@@ -111,8 +111,10 @@ def train_in(directory: Path, show_progress: bool, data_set: Any = None) -> None
     except StopRequested as error:
         say(f"{error} `keras-tricks runs resume {directory.name}` goes on.")
         raise typer.Exit(130) from error
+    except (RecipeError, RunError):
+        raise
     except Exception as error:
-        _say_failed(directory, error)
+        say(f"the run failed: {type(error).__name__}: {error}. The log is {directory / 'train.log'}")
         raise typer.Exit(1) from error
     if show_progress:
         _print_result(directory, result)
@@ -181,13 +183,3 @@ def _print_result(directory: Path, result: dict[str, Any]) -> None:
         f"keras-tricks evaluate {directory.name}    model and curves are in {directory}",
         markup=False,
     )
-
-
-def _say_failed(directory: Path, error: Exception) -> None:
-    if isinstance(error, RecipeError | ValueError):
-        say(str(error))
-    else:
-        say(f"the run failed: {type(error).__name__}: {error}. The log is {directory / 'train.log'}")
-
-
-__all__ = ["Problem", "add_script", "add_to", "train_in"]

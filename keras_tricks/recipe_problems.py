@@ -1,0 +1,189 @@
+"""What is wrong with a recipe whose values are all in range: the checks across its fields and tricks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from keras_tricks.data_facts import DataFacts, data_facts
+from keras_tricks.model_facts import ModelFacts, model_facts
+from keras_tricks.trick import FEATURES
+from keras_tricks.tricks import MixedPrecision, StepDecay, Warmup
+
+if TYPE_CHECKING:
+    from keras_tricks.recipe import Recipe
+
+
+class Problem(NamedTuple):
+    """What is wrong with a recipe.
+
+    Args:
+        level: `error` stops a launch, `warning` does not.
+        where: The field (`batch_size`), trick (`zero_gamma`) or parameter (`mixup.alpha`) it is about.
+        message: A sentence that says what to change.
+    """
+
+    level: Literal["error", "warning"]
+    where: str
+    message: str
+
+
+def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
+    """Return what is wrong with `recipe` on so many replicas, errors first."""
+    unknown = _name_problems(recipe)
+    if unknown:
+        return unknown
+    model, data = model_facts(recipe.model), data_facts(recipe.data)
+    problems = [
+        *_trick_problems(recipe, model),
+        *_size_problems(recipe, model),
+        *_batch_problems(recipe, data, replicas),
+        *_schedule_problems(recipe),
+    ]
+    return sorted(problems, key=lambda problem: problem.level)
+
+
+def _name_problems(recipe: Recipe) -> list[Problem]:
+    problems = []
+    for field, look_up in (("model", model_facts), ("data", data_facts)):
+        try:
+            look_up(getattr(recipe, field))
+        except ValueError as error:
+            problems.append(Problem("error", field, str(error)))
+    return problems
+
+
+def _trick_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
+    problems = []
+    for name, count in Counter(trick.name for trick in recipe.tricks).items():
+        if count > 1:
+            problems.append(Problem("error", name, f"{name} is asked for {count} times. Keep one of them."))
+    on = {trick.name for trick in recipe.tricks}
+    for trick in {trick.name: trick for trick in recipe.tricks}.values():
+        for need in sorted(trick.needs - model.features - on):
+            what = FEATURES.get(need, f"the trick {need}")
+            change = "choose another model" if need in FEATURES else f"turn {need} on"
+            problems.append(
+                Problem(
+                    "error",
+                    trick.name,
+                    f"{trick.name} needs {what}"
+                    + (f", and {recipe.model} is none" if need in FEATURES else "")
+                    + f". Turn {trick.name} off or {change}.",
+                )
+            )
+        problems += [
+            Problem(
+                "error",
+                trick.name,
+                f"{trick.name} and {other} exclude each other. Turn one of them off.",
+            )
+            for other in sorted(trick.conflicts & on)
+            if trick.name < other
+        ]
+    if "no_bias_decay" in on and recipe.weight_decay == 0:
+        problems.append(
+            Problem(
+                "warning",
+                "no_bias_decay",
+                "no_bias_decay changes nothing while weight_decay is 0. Set weight_decay or turn it off.",
+            )
+        )
+    return problems
+
+
+def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
+    size = recipe.resolved_image_size()
+    least, most = model.min_image_size, model.max_image_size
+    if size < least:
+        message = f"{recipe.model} needs images of at least {least} px. Set image_size={least} or more"
+    elif most is not None and size > most:
+        message = f"{recipe.model} takes images of at most {most} px. Set image_size={most} or less"
+    else:
+        return []
+    return [
+        Problem(
+            "error",
+            "image_size",
+            f"{message}, or choose another model. Received: image_size={size}",
+        )
+    ]
+
+
+def _batch_problems(recipe: Recipe, data: DataFacts, replicas: int) -> list[Problem]:
+    problems = []
+    if recipe.batch_size % replicas:
+        nearest = max(replicas, recipe.batch_size // replicas * replicas)
+        problems.append(
+            Problem(
+                "error",
+                "batch_size",
+                f"{replicas} replicas do not divide a batch of {recipe.batch_size}. "
+                f"Set batch_size={nearest}, or another number of replicas.",
+            )
+        )
+    if data.training_images is not None and recipe.batch_size > data.training_images:
+        problems.append(
+            Problem(
+                "error",
+                "batch_size",
+                f"{recipe.data} has {data.training_images} training images, less than one batch of "
+                f"{recipe.batch_size}. Set batch_size={data.training_images} or less.",
+            )
+        )
+    precision = recipe.trick("mixed_precision")
+    if replicas > 1 and isinstance(precision, MixedPrecision) and precision.dtype == "float16":
+        problems.append(
+            Problem(
+                "error",
+                "mixed_precision.dtype",
+                f"float16 on {replicas} replicas is not safe: the loss scaling would look at the first replica "
+                "only. Set mixed_precision.dtype=bfloat16 or replicas=1.",
+            )
+        )
+    return problems
+
+
+def _schedule_problems(recipe: Recipe) -> list[Problem]:
+    problems = []
+    warmup, step, cosine = (recipe.trick(name) for name in ("warmup", "step_decay", "cosine_decay"))
+    warmup_epochs = warmup.epochs if isinstance(warmup, Warmup) else 0.0
+    if warmup_epochs > recipe.epochs or (warmup_epochs == recipe.epochs and (step or cosine)):
+        problems.append(
+            Problem(
+                "error",
+                "warmup.epochs",
+                f"A warmup of {warmup_epochs:g} epochs does not fit into a run of {recipe.epochs}. "
+                "Set warmup.epochs to less, or epochs to more.",
+            )
+        )
+    if isinstance(step, StepDecay):
+        late = [f"{epoch:g}" for epoch in step.epochs if epoch >= recipe.epochs]
+        if late:
+            problems.append(
+                Problem(
+                    "warning",
+                    "step_decay.epochs",
+                    f"step_decay never comes to epoch {', '.join(late)} in a run of {recipe.epochs}. "
+                    "Set earlier epochs, or train longer.",
+                )
+            )
+        if step.epochs[0] <= warmup_epochs:
+            problems.append(
+                Problem(
+                    "error",
+                    "step_decay.epochs",
+                    f"step_decay drops the rate at epoch {step.epochs[0]:g}, inside the warmup of "
+                    f"{warmup_epochs:g} epochs. Set a later epoch or a shorter warmup.",
+                )
+            )
+    if isinstance(warmup, Warmup) and warmup_epochs and step is None and cosine is None:
+        problems.append(
+            Problem(
+                "warning",
+                "warmup",
+                "The learning rate stays at its full value after the warmup. "
+                "Turn cosine_decay or step_decay on to lower it.",
+            )
+        )
+    return problems
