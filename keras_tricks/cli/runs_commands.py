@@ -60,7 +60,8 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     """Show one run: recipe, state, last metrics, events."""
     found = find_run(runs_root(runs_dir), run)
     document = {
-        **_document(found),
+        "id": found.id,
+        **found.status().model_dump(exclude={"schema_version"}),
         "directory": str(found.directory),
         "recipe": found.document()["recipe"],
         "versions": found.document()["versions"],
