@@ -20,7 +20,12 @@ from keras_tricks.data.image_folder import FileSplit
 from keras_tricks.data.mixing import one_mixing_a_batch
 from keras_tricks.data.preprocessing import Preprocessing, SmallImagePreprocessing
 
+FILES_IN_GROUP = 16
+
 logger = logging.getLogger(__name__)
+
+# AutoGraph has nothing to convert here, and looking takes a good part of the start-up time.
+_unconverted = tf.autograph.experimental.do_not_convert
 
 
 def steps_per_epoch(data_set: ImageDataSet, batch_size: int) -> int:
@@ -85,10 +90,12 @@ def training_batches(
         raise ValueError(f"Expected a seed of at least 0. Received: seed={seed}")
     split, transforms = data_set.train, one_mixing_a_batch(tuple(batch_transforms))
 
+    @_unconverted
     def items_of_epoch(epoch):
         items = split.shuffled(seed, epoch).take(steps * batch_size)
         return items.batch(batch_size, drop_remainder=True)
 
+    @_unconverted
     def with_uniforms(step, items):
         image_seed = stream_seed(seed, IMAGE_STREAM, step)
         shape = (batch_size, preprocessing.random_numbers)
@@ -207,9 +214,7 @@ def _on_image(split: Split, function: Callable) -> Callable:
 
 
 def _parallel(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
-    # AutoGraph has nothing to convert here, and looking takes a good part of the start-up time.
-    function = tf.autograph.experimental.do_not_convert(function)
-    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.map(_unconverted(function), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _load(items: tf.data.Dataset, split: Split, function: Callable, image_size: int) -> tf.data.Dataset:
@@ -227,17 +232,27 @@ def _load(items: tf.data.Dataset, split: Split, function: Callable, image_size: 
         with tf.control_dependencies([warned]):
             return tf.zeros((image_size, image_size, 3)), split.label(item)
 
-    def load_or_blank(*item):
+    def image_or_blank(*item):
         one = tf.data.Dataset.from_tensors(item)
         return one.map(read_and_apply).ignore_errors().concatenate(one.map(blank)).take(1)
 
-    files_at_once = 2 * (os.cpu_count() or 1)
-    return items.interleave(
-        load_or_blank,
-        cycle_length=files_at_once,
-        num_parallel_calls=files_at_once,
+    @_unconverted
+    def group_of_images(*group):
+        count = tf.shape(group[0], tf.int64)[0]
+        single = tf.data.Dataset.from_tensor_slices(group)
+        # After an error too few images are left for a batch: it is dropped and the group read again.
+        at_once = single.map(read_and_apply).batch(count, drop_remainder=True).ignore_errors()
+        one_by_one = single.flat_map(image_or_blank).batch(count)
+        return at_once.concatenate(one_by_one).take(1)
+
+    groups_at_once = 2 * (os.cpu_count() or 1)
+    groups = items.batch(FILES_IN_GROUP).interleave(
+        group_of_images,
+        cycle_length=groups_at_once,
+        num_parallel_calls=groups_at_once,
         deterministic=True,
     )
+    return groups.unbatch()
 
 
 def _warn_about_file(path: bytes) -> None:

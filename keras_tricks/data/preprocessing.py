@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_tricks.data.random_area import AREA_TRIES, random_area_box
@@ -74,7 +75,10 @@ class Preprocessing(ABC):
 
     def normalise(self, image: tf.Tensor) -> tf.Tensor:
         """Subtract the mean of each channel and divide by its standard deviation."""
-        return (tf.cast(image, tf.float32) - tf.constant(self.mean)) / tf.constant(self.std)
+        # A broadcast along the rows is several times as fast as one along the three channels.
+        row = (self.image_size, 3)
+        mean, std = (tf.constant(np.broadcast_to(value, row), tf.float32) for value in (self.mean, self.std))
+        return (tf.cast(image, tf.float32) - mean) / std
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +214,7 @@ class ImageNetPreprocessing(Preprocessing):
             part = self._random_part(image, uniforms)
         part = tf.image.resize(part, (self.image_size, self.image_size))
         if self.flip:
-            part = tf.where(uniforms[-1] < 0.5, part[:, ::-1], part)
+            part = tf.cond(uniforms[-1] < 0.5, lambda: tf.reverse(part, [1]), lambda: part)
         return self.normalise(part)
 
     def prepare(self, image):
