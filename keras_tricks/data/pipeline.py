@@ -55,6 +55,7 @@ def training_batches(
     first_epoch: int = 0,
     epochs: int = 1,
     batch_transforms: tuple = (),
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Return the training batches of the epochs `first_epoch` to `epochs - 1` in one stream.
 
@@ -71,6 +72,8 @@ def training_batches(
         epochs: The epoch to stop before, counted from the start of training.
         batch_transforms: Called in turn as `(images, labels, seed) -> (images, labels)`; of several
             that mix images (`MixUp`, `CutMix`) each batch gets exactly one.
+        first_step: The first batch of `first_epoch`, counted from 0, for a training that goes on within an
+            epoch; the images of the batches before it are not decoded.
 
     Returns:
         A dataset of float32 images (batch, size, size, 3) and float32 labels (batch, classes), with
@@ -86,6 +89,8 @@ def training_batches(
     steps = steps_per_epoch(data_set, batch_size)
     if not 0 <= first_epoch < epochs:
         raise ValueError(f"Expected 0 <= first_epoch < epochs. Received: first_epoch={first_epoch}, epochs={epochs}")
+    if not 0 <= first_step < steps:
+        raise ValueError(f"Expected a step of an epoch of {steps}, from 0. Received: first_step={first_step}")
     if seed < 0:
         raise ValueError(f"Expected a seed of at least 0. Received: seed={seed}")
     split, transforms = data_set.train, one_mixing_a_batch(tuple(batch_transforms))
@@ -109,8 +114,8 @@ def training_batches(
             images, labels = batch_transform(images, labels, batch_seed)
         return images, labels
 
-    step_numbers = tf.data.Dataset.range(first_epoch * steps, epochs * steps)
-    items = tf.data.Dataset.range(first_epoch, epochs).flat_map(items_of_epoch)
+    step_numbers = tf.data.Dataset.range(first_epoch * steps + first_step, epochs * steps)
+    items = tf.data.Dataset.range(first_epoch, epochs).flat_map(items_of_epoch).skip(first_step)
     drawn = tf.data.Dataset.zip(step_numbers, items).map(with_uniforms)
     if _takes_whole_batches(split, preprocessing):
         batches = _parallel(drawn, _on_image(split, preprocessing.augment_batch))
@@ -118,7 +123,7 @@ def training_batches(
         images = _load(drawn.unbatch(), split, preprocessing.augment, preprocessing.image_size)
         batches = images.batch(batch_size, drop_remainder=True)
     batches = _parallel(tf.data.Dataset.zip(step_numbers, batches), transform)
-    return _finish(batches, (epochs - first_epoch) * steps)
+    return _finish(batches, (epochs - first_epoch) * steps - first_step)
 
 
 def evaluation_batches(

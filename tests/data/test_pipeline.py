@@ -71,6 +71,15 @@ def test_a_later_start_is_the_rest_of_the_unbroken_stream(data_set, preprocessin
         assert same(whole[first * STEPS :], rest)
 
 
+@pytest.mark.parametrize("preprocessing", [SMALL_MOVED, LARGE], ids=["batch at once", "image by image"])
+def test_a_start_within_an_epoch_is_the_rest_too(data_set, preprocessing):
+    more = {"epochs": 3, "batch_transforms": (data.MixUp(1.0),)}
+    whole = batches(data_set, preprocessing, **more)
+    rest = data.training_batches(data_set, preprocessing, BATCH, 0, first_epoch=1, first_step=2, **more)
+    assert int(rest.cardinality()) == 2 * STEPS - 2
+    assert same(whole[STEPS + 2 :], list(rest.as_numpy_iterator()))
+
+
 def test_the_seed_decides(data_set):
     first, again, other = (batches(data_set, SMALL_MOVED, seed=seed) for seed in (0, 0, 1))
     assert same(first, again) and not same(first, other)
@@ -239,6 +248,8 @@ def test_arguments_out_of_range(data_set):
         ({"seed": -1}, "seed=-1"),
         ({"first_epoch": 2, "epochs": 2}, "first_epoch=2, epochs=2"),
         ({"first_epoch": -1}, "first_epoch=-1"),
+        ({"first_step": STEPS}, f"first_step={STEPS}"),
+        ({"first_step": -1}, "first_step=-1"),
     ):
         with pytest.raises(ValueError, match=named):
             stream(**arguments)
