@@ -31,9 +31,14 @@ def number(value: float | None, digits: int = 4) -> str:
     if value == 0:
         return "0"
     if not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.{max(0, digits - 3)}e}".replace("e-0", "e-").replace("e+0", "e+")
+        return short_exponent(f"{value:.{max(0, digits - 3)}e}")
     before_point = len(str(int(abs(value))))
     return f"{value:.{max(0, digits - before_point + (abs(value) < 1))}f}"
+
+
+def short_exponent(text: str) -> str:
+    """Return a number in scientific notation without what its exponent can spare: `1e-5` for `1e-05`."""
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def share(value: float | None) -> str:

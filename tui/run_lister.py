@@ -86,7 +86,7 @@ class RunLister:
             missing = Path(error.filename or schema.STATUS_FILE).name
             return _broken(directory, f"It has no {missing}: the run is incomplete.")
         except (RunError, OSError, ValidationError) as error:
-            return _broken(directory, str(error))
+            return _broken(directory, reason_without_path(error, directory))
         if row.state in schema.TERMINAL_STATES:
             self._ended[directory.name] = (changed, row)
         return row
@@ -119,6 +119,11 @@ class RunLister:
             started=status.started,
             error=status.error or "",
         )
+
+
+def reason_without_path(error: Exception, directory: Path) -> str:
+    """Return what is wrong with a run, the long path of its directory shortened to its name."""
+    return str(error).replace(f"{directory}/", "").replace(str(directory), directory.name)
 
 
 def _is_run(directory: Path) -> bool:

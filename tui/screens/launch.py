@@ -72,6 +72,7 @@ class LaunchScreen(ModeScreen):
         """Show the first recipe, and from time to time how many runs are alive."""
         self.query_one("#command", Static).border_title = "Command · y copies"
         self._show_draft()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._mark_panel(self.focused))
         self.call_after_refresh(self._fill)
         self.set_interval(5, self._count_runs)
 
@@ -102,8 +103,9 @@ class LaunchScreen(ModeScreen):
         self._jump(message.where)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Show help on what has the focus."""
+        """Show help on what has the focus, and which panel that is in."""
         self._show_about(event.widget)
+        self._mark_panel(event.widget)
 
     def on_runs_read(self, message: RunsRead) -> None:
         """Say how many runs are alive."""
@@ -135,7 +137,7 @@ class LaunchScreen(ModeScreen):
 
     def action_next_panel(self) -> None:
         """Go to the next panel."""
-        panels = [self.query_one(name) for name in ("#setup", "#tricks", "#about", "#checks")]
+        panels = self._panels()
         focused = self.focused
         place = -1
         if focused is not None:
@@ -195,7 +197,9 @@ class LaunchScreen(ModeScreen):
         self.query_one(SetupPanel).show(self._chosen, set(signs))
         self.query_one(TrickPanel).show(draft, signs)
         self.query_one(ChecksPanel).show(self._problems)
-        self.query_one("#command", Static).update(Content.assemble(("$ ", "$faint"), draft.command()))
+        command = Content.assemble(("$ ", "$faint"), draft.command())
+        if command != self.query_one("#command", Static).content:
+            self.query_one("#command", Static).update(command)
         self._show_about(self.focused)
 
     def _show_about(self, focused: Widget | None) -> None:
@@ -205,6 +209,17 @@ class LaunchScreen(ModeScreen):
             panel.show(where, about(where, self.draft))
         elif focused is None or focused.id == "recipes":
             panel.show(self._chosen, about_recipe(self.draft))
+
+    def _panels(self) -> list[Widget]:
+        return [self.query_one(name) for name in ("#setup", "#tricks", "#about", "#checks")]
+
+    def _mark_panel(self, focused: Widget | None) -> None:
+        """Colour the border of the panel with the focus; `:focus-within` would restyle all that is in it."""
+        colors = self.app.theme_variables
+        for panel in self._panels():
+            active = focused is not None and panel in focused.ancestors_with_self
+            panel.styles.border = ("round", colors["border" if active else "border-blurred"])
+            panel.styles.border_title_color = colors["primary" if active else "foreground"]
 
     def _jump(self, where: str) -> None:
         stops = {getattr(widget, "where", ""): widget for widget in self.focus_chain}

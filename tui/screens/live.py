@@ -13,6 +13,7 @@ from textual.widgets import Static
 from keras_tricks.runs import Event, RunError
 from tui.formats import clock_time
 from tui.messages import NoRuns, RunRead, RunUnreadable
+from tui.run_lister import reason_without_path
 from tui.run_watcher import RunView, RunWatcher, newest_run
 from tui.screens.run_actions import ChosenRun, RunActions
 from tui.widgets.chart import Chart, Line
@@ -215,4 +216,5 @@ class LiveScreen(RunActions):
                 self._watcher = RunWatcher(directory)
             self.post_message(RunRead(self._watcher.look()))
         except (RunError, OSError, ValueError) as error:
-            self.post_message(RunUnreadable(directory or self.app.runs_root, str(error)))
+            directory = directory or self.app.runs_root
+            self.post_message(RunUnreadable(directory, reason_without_path(error, directory)))

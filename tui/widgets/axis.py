@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from textual_plot.axis_formatter import AxisFormatter
 
-from tui.formats import number
+from tui.formats import number, short_exponent
 
 
 class LinearAxis(AxisFormatter):
@@ -70,7 +70,7 @@ class LogAxis(AxisFormatter):
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """Return ten to the power of each tick."""
-        return [f"{10**tick:.2g}".replace("e-0", "e-").replace("e+0", "e+") for tick in ticks]
+        return [short_exponent(f"{10**tick:.2g}") for tick in ticks]
 
 
 def _round_step(least: float) -> float:

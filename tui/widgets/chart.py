@@ -98,6 +98,7 @@ class Chart(Vertical, can_focus=True):
         """Leave no room around the plot but for the tick labels."""
         plot = self.query_one(_Plot)
         plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 1, 8
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
         self._draw()
 
     def on_resize(self) -> None:
@@ -192,7 +193,8 @@ class Chart(Vertical, can_focus=True):
             if not len(places):
                 continue
             _, first = np.unique(column_of(places, columns, x_limits), return_index=True)
-            edge = y_limits[1] if mark == "↑" else y_limits[0]
+            low, high = y_limits
+            edge = high - (high - low) / (2 * self.size.height) if mark == "↑" else low
             plot.scatter(
                 places[first],
                 np.full(len(first), edge),

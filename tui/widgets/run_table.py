@@ -44,7 +44,7 @@ _COLUMNS = (
         only_wide=True,
     ),
     _Column("duration", "Time", 8, lambda row: duration(row.duration_s), lambda row: row.duration_s),
-    _Column("started", "Started", 12, lambda row: moment(row.started), lambda row: row.started, only_wide=True),
+    _Column("started", "Started", 12, lambda row: moment(row.started), lambda row: row.id, only_wide=True),
 )
 """The name takes the width that the others leave."""
 
@@ -71,6 +71,10 @@ class RunTable(DataTable[_Cell]):
         self._widths: dict[str, int] = {}
         self._sort_key = "started"
         self._descending = True
+
+    def on_mount(self) -> None:
+        """Follow changes of the colours."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.show(list(self._rows.values())))
 
     def on_resize(self) -> None:
         """Choose the columns that fit."""

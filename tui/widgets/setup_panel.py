@@ -39,8 +39,9 @@ class FieldRow(Horizontal):
     def show(self, text: str, wrong: bool) -> None:
         """Show the value, and whether there is an error about it."""
         self.editor.load(text)
-        self.set_class(wrong, "-wrong")
-        self.query_one(Label).update(f"✗ {self._label}" if wrong else self._label)
+        if wrong != self.has_class("-wrong"):
+            self.set_class(wrong, "-wrong")
+            self.query_one(Label).update(f"✗ {self._label}" if wrong else self._label)
 
 
 class SetupPanel(VerticalScroll, can_focus=False):
@@ -99,7 +100,8 @@ class SetupPanel(VerticalScroll, can_focus=False):
         self.border_title = "Recipe · ● edited" if self._drafts[chosen].edited else "Recipe"
         recipes = self.query_one("#recipes", OptionList)
         for name in self._drafts:
-            recipes.replace_option_prompt(name, self._option(name))
+            if recipes.get_option(name).prompt != self._option(name):
+                recipes.replace_option_prompt(name, self._option(name))
         for row in self.query(FieldRow):
             row.show(self._drafts[chosen].text(row.where), row.where in wrong)
 

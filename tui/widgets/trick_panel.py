@@ -45,9 +45,11 @@ class TrickRow(Horizontal):
         self.set_class(name in problems, "-wrong")
         note = self.query_one(".trick-note", Static)
         if name in problems:
-            note.update(Content.styled(problems[name], "$text-error"))
+            words = Content.styled(problems[name], "$text-error")
         else:
-            note.update(Content.styled(self.trick.summary(), "$faint"))
+            words = Content.styled(self.trick.summary(), "$faint")
+        if note.content != words:
+            note.update(words)
         note.display = name in problems or not on or not self.trick.model_fields
         for row in self.query(FieldRow):
             row.display = on

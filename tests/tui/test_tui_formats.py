@@ -1,0 +1,52 @@
+"""Numbers and times as short text."""
+
+import math
+
+import pytest
+
+from tui.formats import duration, number, share, shortened
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (math.nan, "-"),
+        (-3, "0 s"),
+        (48.4, "48 s"),
+        (59.6, "1m 00s"),
+        (725, "12m 05s"),
+        (12_000, "3h 20m"),
+        (90_000, "1d 01h"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (math.nan, "NaN"),
+        (-math.inf, "-inf"),
+        (0.0, "0"),
+        (0.93412, "0.9341"),
+        (1.5, "1.500"),
+        (1842.4, "1842"),
+        (0.00001, "1.0e-5"),
+        (2.5e7, "2.5e7"),
+    ],
+)
+def test_number(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.93412, ".9341"), (1.0, "1.0000"), (None, "-"), (math.nan, "NaN")])
+def test_share(value, text):
+    assert share(value) == text
+
+
+def test_shortened():
+    assert shortened("quickstart", 10) == "quickstart"
+    assert shortened("quickstart", 6) == "quick…"

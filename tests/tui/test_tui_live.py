@@ -1,0 +1,224 @@
+"""The live screen: state, charts, log, events, and the keys."""
+
+import math
+import shutil
+
+import pytest
+from textual.widgets import Static
+
+from keras_tricks.runs import RunWriter, schema
+from tui.screens import run_actions
+from tui.screens.live import LiveScreen
+from tui.widgets.chart import Chart
+from tui.widgets.follow_log import FollowLog
+from tui.widgets.run_header import RunHeader
+
+ONE = "20270101T000000Z-quickstart-aaaa"
+TWO = "20270102T000000Z-quickstart-bbbb"
+
+
+@pytest.fixture
+def app(make_app):
+    return make_app("live")
+
+
+def header(app):
+    return str(app.screen.query_one(RunHeader).render())
+
+
+def title(app, chart):
+    return str(app.screen.query_one(f"#{chart} .chart-title", Static).content)
+
+
+def plot_text(app, chart):
+    canvas = app.screen.query_one(f"#{chart} #plot")
+    return "\n".join("".join(row) for row in canvas._buffer)
+
+
+async def live(pilot, until, condition):
+    await until(pilot, lambda: pilot.app.screen.query(RunHeader))
+    await until(pilot, condition)
+
+
+def add_line(directory, line):
+    with (directory / schema.LOG_FILE).open("a") as log:
+        log.write(f"{line}\n")
+
+
+async def test_a_running_run(app, store, until):
+    directory = store.add_live(ONE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "RUNNING" in header(app))
+        assert app.watched == directory
+        first, second = header(app).splitlines()
+        assert "● RUNNING  quickstart  pid" in first
+        assert "best val_accuracy .9740 @12" in first
+        assert second.startswith("epoch 12/20 ━")
+        for words in ("60%", "step 0/22", "img/s", "ETA 1m 23s"):
+            assert words in second
+        assert max(len(line) for line in (first, second)) <= 78
+
+        assert title(app, "loss") == "loss ⠒⠒ train 0.663 ◆ val 0.568"
+        assert "◆" in plot_text(app, "accuracy")
+        log = app.screen.query_one("#log", FollowLog)
+        assert log.lines[-1].endswith("checkpoint: epoch 12 saved")
+        assert log.is_vertical_scroll_end and log.border_title == "log · following"
+        assert len(app.screen.query_one("#events", FollowLog).lines) == 12
+
+        add_line(directory, "\x1b[1mepoch 13 goes on\x1b[0m")
+        await until(pilot, lambda: log.lines[-1] == "epoch 13 goes on")
+        log.focus()
+        await pilot.press("home")
+        await until(pilot, lambda: log.border_title == "log · f follows")
+        add_line(directory, "and on")
+        await until(pilot, lambda: log.lines[-1] == "and on")
+        assert log.scroll_y == 0
+        await pilot.press("f")
+        await until(pilot, lambda: log.is_vertical_scroll_end)
+
+
+async def test_a_killed_run_is_lost_within_three_seconds(app, store, until):
+    store.add_live(ONE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "RUNNING" in header(app))
+        assert app.screen.check_action("stop", ()) is True
+        assert app.screen.check_action("resume", ()) is None
+        store.release()
+        await until(pilot, lambda: "? LOST" in header(app), seconds=3)
+        assert app.screen.check_action("stop", ()) is None
+        assert app.screen.check_action("resume", ()) is True
+
+
+async def test_a_failed_run_says_why(app, store, until):
+    store.add(ONE, end="failed", error="DivergedError: The loss is nan at step 120.")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "✗ FAILED" in header(app))
+        assert "DivergedError: The loss is nan" in header(app)
+        assert "took" in header(app)
+
+
+async def test_nan_is_marked_and_counted(app, store, until):
+    store.add(ONE, losses=((100, math.nan), (102, math.nan), (60, math.inf)), end="stopped")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await live(pilot, until, lambda: "STOPPED" in header(app))
+        assert "3 not finite" in title(app, "loss")
+        assert "N" in plot_text(app, "loss") and "↑" in plot_text(app, "loss")
+        assert "not finite" not in title(app, "accuracy")
+
+
+async def test_log_y_smoothing_zoom_and_log(app, store, until):
+    store.add(ONE, end="finished", epochs=4, done=4)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "FINISHED" in header(app))
+        screen = app.screen
+        subject = screen.query_one(".subject", Static)
+        before = plot_text(app, "loss")
+        await pilot.press("y")
+        await pilot.pause()
+        assert title(app, "loss").startswith("loss log")
+        assert title(app, "accuracy").startswith("accuracy ⠒")
+        assert plot_text(app, "loss") != before
+        await pilot.press("plus", "plus")
+        assert str(subject.content) == "log y · smooth 0.6 · quickstart"
+        assert screen.query_one("#loss", Chart).smoothing == 0.6
+        await pilot.press("minus", "minus", "minus")
+        assert str(subject.content) == "log y · quickstart"
+
+        assert not screen.query_one("#learning-rate").display
+        await pilot.press("l")
+        assert screen.query_one("#learning-rate").display
+        assert not screen.query_one("#records").display
+        await pilot.press("l", "tab", "z")
+        await pilot.pause()
+        assert screen.maximized is screen.query_one("#loss")
+        await pilot.press("z")
+        await pilot.pause()
+        assert screen.maximized is None
+
+
+async def test_chart_without_values_and_with_one(app, store, until):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.screen.has_class("-no-run"))
+        assert "No runs yet" in str(app.screen.query_one("#no-run", Static).content)
+        store.add(ONE, done=0)
+        await until(pilot, lambda: not app.screen.has_class("-no-run"))
+        chart = app.screen.query_one("#accuracy", Chart)
+        assert chart.has_class("-empty")
+        chart.show({"accuracy": ((1.0,), (0.5,)), "val_accuracy": ((), ())}, "epoch")
+        await pilot.pause()
+        assert not chart.has_class("-empty")
+        assert "•" in plot_text(app, "accuracy")
+
+
+async def test_stop_kill_and_resume(app, store, until, monkeypatch):
+    done = []
+    for name in ("terminate", "kill"):
+        monkeypatch.setattr(run_actions, name, lambda run, name=name: done.append((name, run.id)))
+    monkeypatch.setattr(run_actions, "start", lambda run, *, resume: done.append(("resume", run.id)))
+    directory = store.add_live(ONE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "RUNNING" in header(app))
+        await pilot.press("r")
+        await pilot.press("s")
+        await until(pilot, lambda: (directory / schema.STOP_FILE).exists())
+        await until(pilot, lambda: "◍ STOPPING" in header(app))
+        assert done == []
+
+        await pilot.press("s")
+        await until(pilot, lambda: app.screen.query("#confirm"))
+        await pilot.press("n")
+        await pilot.press("K")
+        await until(pilot, lambda: app.screen.query("#confirm"))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        assert done == []
+
+        await pilot.press("K")
+        await until(pilot, lambda: app.screen.query("#confirm"))
+        await pilot.press("y")
+        await until(pilot, lambda: done == [("kill", ONE)])
+        store.release()
+        await until(pilot, lambda: "LOST" in header(app))
+        await pilot.press("r")
+        await until(pilot, lambda: done[1:] == [("resume", ONE)])
+
+
+async def test_errors_of_actions_are_notices(app, store, until):
+    store.add(ONE, end="stopped")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await live(pilot, until, lambda: "STOPPED" in header(app))
+        app.screen.action_stop()
+        await until(pilot, lambda: any("is not running" in notice.message for notice in app._notifications))
+
+
+async def test_a_run_that_goes_away_and_one_that_is_broken(app, store, until):
+    one = store.add(ONE, end="stopped")
+    two = store.add(TWO, end="stopped")
+    (two / schema.STATUS_FILE).write_text('{"schema_version": 99}')
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.open_run(one)
+        await until(pilot, lambda: app.screen.query(RunHeader) and "STOPPED" in header(app))
+        app.open_run(two)
+        app.screen._look()
+        await until(pilot, lambda: "schema version 99" in header(app))
+        assert app.screen.check_action("resume", ()) is None
+        app.open_run(one)
+        await until(pilot, lambda: "STOPPED" in header(app))
+        shutil.rmtree(one)
+        await until(pilot, lambda: header(app).startswith("✗"))
+
+
+async def test_another_attempt_replaces_the_rows_that_it_repeats(app, store, until):
+    directory = store.add(ONE, epochs=4, done=3, end="stopped")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "STOPPED" in header(app))
+        chart = app.screen.query_one("#loss", Chart)
+        assert chart._curves["val_loss"][0] == (1.0, 2.0, 3.0)
+        with RunWriter(directory) as writer:
+            writer.begin(epochs=4, steps=88, epoch=2, step=44)
+            writer.metrics("epoch", epoch=3, step=66, values={"loss": 9.0, "val_loss": 9.0})
+            await until(pilot, lambda: chart._curves["val_loss"][1][-1] == 9.0)
+            assert chart._curves["val_loss"][0] == (1.0, 2.0, 3.0)
+            await until(pilot, lambda: "attempt 2" in header(app) or "RUNNING" in header(app))
+            writer.end("stopped")
