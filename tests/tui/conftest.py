@@ -51,7 +51,7 @@ class RunStore:
                     self._epoch(writer, epoch, epochs, replaced)
                 if end:
                     writer.end(end, error)
-        self.rewrite_status(directory, **writer.status.model_dump(mode="json"))
+        self.rewrite_status(directory, **writer.status.model_dump(mode="json") | {"heartbeat": self.now - 1})
         return directory
 
     def add_live(self, run_id, **arguments):

@@ -5,7 +5,7 @@ import json
 import pytest
 from textual.widgets import Static
 
-from keras_tricks.runs import schema
+from keras_tricks.runs import RunWriter, schema
 from tui.run_lister import RunLister
 from tui.screens.live import LiveScreen
 from tui.screens.runs import RunsScreen
@@ -172,6 +172,16 @@ def test_lister_says_why_a_run_is_broken(store, file, content, reason):
     [row] = RunLister(store.root, store.clock).look()
     assert row.state == "broken"
     assert reason in row.error
+
+
+def test_lister_shows_the_last_validation_also_between_two(store):
+    directory = store.add(ONE, done=1)
+    with RunWriter(directory) as writer:
+        writer.begin(epochs=20, steps=440, epoch=1, step=22)
+        writer.update(step=24, last={"loss": 1.0})
+        writer.end("stopped")
+    [row] = RunLister(store.root, store.clock).look()
+    assert row.val_loss is not None and row.val_accuracy is not None
 
 
 def test_lister_passes_over_what_is_no_run(store):

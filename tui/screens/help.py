@@ -28,7 +28,7 @@ _KEYS = {
         ("Enter", "on a check: go to what it is about"),
         ("u", "undo all edits of this recipe"),
         ("y", "copy the equivalent command"),
-        ("Esc", "back to the recipes, from where the digits change mode again"),
+        ("Esc", "back to the recipes; there 1 2 3 change mode again"),
     ),
     "Live": (
         ("s", "stop: end the step and keep the checkpoint; again: terminate"),

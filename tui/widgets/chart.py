@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from rich.segment import Segment
+from rich.style import Style
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Grid, Vertical
 from textual.content import Content
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.reactive import reactive
+from textual.strip import Strip
 from textual.widgets import Static
+from textual_hires_canvas import Canvas
 from textual_plot import HiResMode, PlotWidget
+from textual_plot.plot_widget import Legend
 
 from tui.formats import number
 from tui.run_watcher import Points
@@ -38,8 +43,25 @@ class Line(NamedTuple):
     marker: str = ""
 
 
+class _Canvas(Canvas):
+    """A canvas of which each segment has a style: Textual's filter for NO_COLOR fails on those without."""
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line, nothing left without a style."""
+        strip = super().render_line(y)
+        segments = [Segment(text, style or Style.null(), control) for text, style, control in strip]
+        return Strip(segments, strip.cell_length)
+
+
 class _Plot(PlotWidget, can_focus=False):
     """The plot without its keys and its zoom by wheel, so that these reach the screen."""
+
+    def compose(self) -> ComposeResult:
+        """Yield the parts of a plot widget, with our canvas."""
+        with Grid():
+            for part in ("margin-top", "margin-left", "plot", "margin-bottom"):
+                yield _Canvas(1, 1, id=part)
+        yield Legend(id="legend")
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
         event.prevent_default()
