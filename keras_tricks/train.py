@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from keras_tricks import data, models, optimizers, saved_model
-from keras_tricks.callbacks import Checkpoint, DivergedError, Progress, RunLogger, StopRequested
+from keras_tricks.callbacks import Checkpoint, DivergedError, Position, Progress, RunLogger, StopRequested
 from keras_tricks.distribute import Replicas, choose_replicas
 from keras_tricks.model_facts import model_facts
 from keras_tricks.plots import plot_learning_curves
@@ -25,6 +25,8 @@ from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import Run, RunWriter, schema
 from keras_tricks.trick import RunFacts, Trick
 from keras_tricks.tricks import TRICKS, Warmup
+
+START = Position(0)
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,15 @@ class Training:
     model: keras.Model
     callbacks: list[keras.callbacks.Callback]
 
-    def training_batches(self, first_epoch: int = 0) -> Any:
-        """The batches of all epochs from `first_epoch` on, in the recipe's order."""
+    def training_batches(self, position: Position = START) -> Any:
+        """The batches from `position` on to the end of the run, in the recipe's order."""
         return data.training_batches(
             self.data_set,
             self.plan.preprocessing,
             self.recipe.batch_size,
             seed=self.recipe.seed,
-            first_epoch=first_epoch,
+            first_epoch=position.epoch,
+            first_step=position.step,
             epochs=self.recipe.epochs,
             batch_transforms=self.plan.batch_transforms,
         )
@@ -148,8 +151,9 @@ def run(
 ) -> dict[str, Any]:
     """Train a recipe in a run directory, or go on with what was trained there.
 
-    The run goes on after the last finished epoch, with the same batches, weights and optimizer as if it had never
-    stopped. At the end there are `model.keras`, `result.json` and the learning curves.
+    A run that was stopped goes on where it was, one that was killed after its last finished epoch; both with the same
+    batches, weights and optimizer as if nothing had happened. At the end there are `model.keras`, `result.json` and the
+    learning curves.
 
     Args:
         recipe: What to train.
@@ -165,15 +169,16 @@ def run(
         StopRequested: The run was asked to stop, or interrupted; its state is `stopped`.
         Exception: What made the run fail; its state is `failed`, and the log has the traceback.
     """
-    with RunWriter(directory) as writer, _sigterm_stops():
+    with RunWriter(directory) as writer, _signals_stop(writer):
         progress = show(writer) if show else None
         try:
             result = _run(recipe, writer, data_set, progress)
         except KeyboardInterrupt as error:
-            epoch = writer.status.epoch
-            writer.event("stopped", f"after {epoch} finished epochs; a resume goes on from there")
+            status = writer.status
+            words = f"Stopped after {status.epoch} of {recipe.epochs} epochs, at step {status.step}."
+            writer.event("stopped", words)
             writer.end("stopped")
-            raise StopRequested(f"Stopped after {epoch} finished epochs.") from error
+            raise StopRequested(words) from error
         except BaseException as error:
             writer.log(traceback.format_exc())
             writer.end("failed", _last_line(error))
@@ -211,7 +216,7 @@ def trained(directory: str | Path) -> Training:
     if model_file.exists():
         model = saved_model.load(model_file).model
         training.model.set_weights(model.get_weights())
-    elif Checkpoint(run_.directory / schema.CHECKPOINTS).restore(training.model) == 0:
+    elif Checkpoint(run_.directory / schema.CHECKPOINTS).restore(training.model) == START:
         raise RunError(f"{run_.id} has not finished an epoch: it has neither a model nor a checkpoint.")
     return training
 
@@ -234,30 +239,62 @@ def _run(
     ):
         writer.event("warning", warning)
     checkpoint = Checkpoint(writer.directory / schema.CHECKPOINTS, run=writer)
-    first_epoch = checkpoint.restore(training.model)
-    if first_epoch:
-        writer.event("resume", f"goes on after epoch {first_epoch}")
-    callbacks: list[keras.callbacks.Callback] = [
-        RunLogger(writer, batch_size=recipe.batch_size),
-        *training.callbacks,
-        checkpoint,
-    ]
+    position = checkpoint.restore(training.model)
+    if position > START:
+        writer.event("resume", f"goes on after {position.epoch} epochs and {position.step} steps")
+    logger = RunLogger(
+        writer,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        steps_per_epoch=training.facts.steps_per_epoch,
+        position=position,
+    )
+    callbacks: list[keras.callbacks.Callback] = [logger, *training.callbacks, checkpoint]
     if recipe.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(writer.directory / "tensorboard")))
     if progress is not None:
         callbacks.append(progress)
-    if first_epoch < recipe.epochs:
-        training.model.fit(
-            training.training_batches(first_epoch),
-            validation_data=training.validation_batches(),
-            initial_epoch=first_epoch,
-            epochs=recipe.epochs,
-            steps_per_epoch=training.facts.steps_per_epoch,
-            shuffle=False,
-            callbacks=callbacks,
-            verbose=0,
-        )
+    try:
+        _fit(training, position, callbacks)
+    except StopRequested:
+        if logger.position.step:
+            checkpoint.save(logger.position)
+        raise
     return _finish(training, writer, started)
+
+
+def _fit(training: Training, position: Position, callbacks: list[keras.callbacks.Callback]) -> None:
+    """Train from `position` to the end: the rest of a broken-off epoch, then the whole ones."""
+    steps_per_epoch = training.facts.steps_per_epoch
+    stretches = [(Position(position.epoch), training.recipe.epochs, steps_per_epoch)]
+    if position.step:
+        _build_metrics(training)
+        stretches = [
+            (position, position.epoch + 1, steps_per_epoch - position.step),
+            (Position(position.epoch + 1), training.recipe.epochs, steps_per_epoch),
+        ]
+    for first, epochs, steps in stretches:
+        if first.epoch < epochs:
+            training.model.fit(
+                training.training_batches(first),
+                validation_data=training.validation_batches(),
+                initial_epoch=first.epoch,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,
+            )
+
+
+def _build_metrics(training: Training) -> None:
+    """Give the model's metrics their variables, which a checkpoint within an epoch has values for.
+
+    Under a strategy `fit` does so by itself before its first epoch, elsewhere only in its first step.
+    """
+    if training.replicas.strategy is None:
+        nothing = keras.ops.zeros((1, training.facts.classes))
+        training.model.compute_metrics(x=None, y=nothing, y_pred=nothing)
 
 
 def _finish(training: Training, writer: RunWriter, started: float) -> dict[str, Any]:
@@ -333,20 +370,24 @@ def _dtype_policy(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_stops() -> Iterator[None]:
-    """Let SIGTERM stop a run as Ctrl-C does. Signals belong to the main thread."""
+def _signals_stop(writer: RunWriter) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop a run after its step, and at once where nothing is lost or at the second time."""
     if threading.current_thread() is not threading.main_thread():
+        # Signals belong to the main thread.
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise StopRequested("Received SIGTERM.")
+        if writer.status.state != "running" or writer.stop_requested():
+            raise StopRequested(f"Received {signal.Signals(number).name}.")
+        writer.request_stop()
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _last_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """Callbacks for `model.fit`: run directories, exact resume, and progress."""
 
-from keras_tricks.callbacks.checkpoint import Checkpoint, CheckpointError
+from keras_tricks.callbacks.checkpoint import Checkpoint, CheckpointError, Position
 from keras_tricks.callbacks.progress import Progress
 from keras_tricks.callbacks.run_logger import DivergedError, RunLogger, StopRequested
 
@@ -8,6 +8,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "DivergedError",
+    "Position",
     "Progress",
     "RunLogger",
     "StopRequested",

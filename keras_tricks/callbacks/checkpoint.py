@@ -7,6 +7,7 @@ import os
 import re
 import zlib
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -14,9 +15,23 @@ import numpy as np
 from keras_tricks.runs import Best, RunWriter
 from keras_tricks.runs.writer import write_atomically
 
+_NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.weights\.h5")
+
 
 class CheckpointError(RuntimeError):
     """No checkpoint can be read."""
+
+
+class Position(NamedTuple):
+    """How far a training has come.
+
+    Args:
+        epoch: Finished epochs.
+        step: Finished steps of the epoch in progress.
+    """
+
+    epoch: int
+    step: int = 0
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -26,15 +41,15 @@ class Checkpoint(keras.callbacks.Callback):
     and so says that the checkpoint is whole. Each is replaced in one go. The newest `keep` stay. The order of the data
     needs no file: `keras_tricks.data` derives it from the seed and the epoch.
 
-    Unlike `keras.callbacks.BackupAndRestore` it keeps its files at the end, knows the seeds of random layers, and falls
-    back on the checkpoint before a damaged one.
+    Unlike `keras.callbacks.BackupAndRestore` it keeps its files at the end, knows the seeds of random layers, can save
+    within an epoch, and falls back on the checkpoint before a damaged one.
 
     Example:
 
     ```python
     checkpoint = Checkpoint("checkpoints")
-    first_epoch = checkpoint.restore(model)
-    model.fit(dataset, initial_epoch=first_epoch, epochs=10, callbacks=[checkpoint])
+    epoch, _ = checkpoint.restore(model)
+    model.fit(dataset, initial_epoch=epoch, epochs=10, callbacks=[checkpoint])
     ```
 
     Args:
@@ -53,88 +68,109 @@ class Checkpoint(keras.callbacks.Callback):
         self.directory = Path(directory)
         self.keep = keep
         self.run = run
+        self._metrics_of_epoch: tuple[int, list[float]] | None = None
 
-    def restore(self, model: keras.Model) -> int:
+    def restore(self, model: keras.Model) -> Position:
         """Load the newest whole checkpoint into a built, compiled `model`.
 
         Returns:
-            The number of epochs that it has been trained for: `initial_epoch` of the next `fit`; 0 without any
-            checkpoint.
+            How far the model has been trained; its `epoch` is `initial_epoch` of the next `fit`. Both are 0 without
+            any checkpoint. After a checkpoint within an epoch the metrics of that epoch go on in the next `fit` if
+            this callback takes part in it.
 
         Raises:
             CheckpointError: There are checkpoints, and none is whole.
         """
-        damaged = []
-        for epoch in reversed(self.epochs()):
-            facts = self._read_facts(epoch)
+        positions = self.positions()
+        for position in reversed(positions):
+            facts = self._read_facts(position)
             if facts is None:
-                damaged.append(epoch)
-                self._event("warning", f"The checkpoint of epoch {epoch} is damaged; taking the one before.")
+                self._event("warning", f"The checkpoint of {_words(position)} is damaged; taking the one before.")
                 continue
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._weights_path(epoch))
+            model.load_weights(self._path(position, "weights.h5"))
             _set_seeds(model, facts["seeds"])
+            self._metrics_of_epoch = (position.epoch, facts["metrics"]) if position.step else None
             if self.run is not None:
                 best = facts["best"]
                 self.run.update(best=None if best is None else Best.model_validate(best))
-            return epoch
-        if damaged:
-            raise CheckpointError(f"No checkpoint in {self.directory} is whole (epochs {damaged}). Start a new run.")
-        return 0
+            return position
+        if positions:
+            raise CheckpointError(f"No checkpoint in {self.directory} is whole. Start a new run.")
+        return Position(0)
 
-    def epochs(self) -> list[int]:
-        """The epochs of which there is a checkpoint, whole or not, in increasing order."""
+    def positions(self) -> list[Position]:
+        """Where there is a checkpoint, whole or not, in increasing order."""
         if not self.directory.is_dir():
             return []
-        names = (re.fullmatch(r"epoch-(\d+)\.weights\.h5", path.name) for path in self.directory.iterdir())
-        return sorted(int(name[1]) for name in names if name)
+        names = (_NAME.fullmatch(path.name) for path in self.directory.iterdir())
+        return sorted(Position(int(name[1]), int(name[2] or 0)) for name in names if name)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Save a checkpoint and remove the oldest."""
+    def save(self, position: Position) -> None:
+        """Save the model as it is now and remove the oldest checkpoints."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self._weights_path(epoch + 1)
+        model = self.model
+        path = self._path(position, "weights.h5")
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         try:
-            self.model.save_weights(temporary)
+            model.save_weights(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             checksum = _checksum(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        best = None if self.run is None or self.run.status.best is None else self.run.status.best.model_dump()
+        best = None if self.run is None else self.run.status.best
         facts = {
-            "epoch": epoch + 1,
+            "epoch": position.epoch,
+            "step": position.step,
             "size": path.stat().st_size,
             "crc32": checksum,
-            "seeds": _seeds(self.model),
-            "best": best,
+            "seeds": [_values(seed) for seed in _seed_variables(model)],
+            "metrics": [_values(variable) for variable in model.metrics_variables],
+            "best": None if best is None else best.model_dump(),
         }
-        write_atomically(self._facts_path(epoch + 1), json.dumps(facts))
-        self._event("checkpoint", f"epoch {epoch + 1} saved")
-        for old in self.epochs()[: -self.keep]:
-            self._facts_path(old).unlink(missing_ok=True)
-            self._weights_path(old).unlink(missing_ok=True)
+        write_atomically(self._path(position, "json"), json.dumps(facts))
+        self._event("checkpoint", f"{_words(position)} saved")
+        for old in self.positions()[: -self.keep]:
+            for ending in ("json", "weights.h5"):
+                self._path(old, ending).unlink(missing_ok=True)
 
-    def _read_facts(self, epoch: int) -> dict | None:
+    def on_epoch_begin(self, epoch, logs=None):
+        """Let the metrics of an epoch that was broken off go on."""
+        if self._metrics_of_epoch is not None and self._metrics_of_epoch[0] == epoch:
+            _, values = self._metrics_of_epoch
+            self._metrics_of_epoch = None
+            for variable, value in zip(self.model.metrics_variables, values, strict=True):
+                variable.assign(np.asarray(value, dtype=variable.dtype))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Save a checkpoint."""
+        self.save(Position(epoch + 1))
+
+    def _read_facts(self, position: Position) -> dict | None:
         """The facts of a checkpoint, or None if it is not whole."""
-        path = self._weights_path(epoch)
+        path = self._path(position, "weights.h5")
         try:
-            facts = json.loads(self._facts_path(epoch).read_text())
+            facts = json.loads(self._path(position, "json").read_text())
             whole = path.stat().st_size == facts["size"] and _checksum(path) == facts["crc32"]
         except (OSError, ValueError, KeyError):
             return None
         return facts if whole else None
 
-    def _weights_path(self, epoch: int) -> Path:
-        return self.directory / f"epoch-{epoch:04d}.weights.h5"
-
-    def _facts_path(self, epoch: int) -> Path:
-        return self.directory / f"epoch-{epoch:04d}.json"
+    def _path(self, position: Position, ending: str) -> Path:
+        step = f"-step-{position.step:07d}" if position.step else ""
+        return self.directory / f"epoch-{position.epoch:04d}{step}.{ending}"
 
     def _event(self, kind: str, message: str) -> None:
         if self.run is not None:
             self.run.event(kind, message)
+
+
+def _words(position: Position) -> str:
+    if position.step:
+        return f"step {position.step} of epoch {position.epoch + 1}"
+    return f"epoch {position.epoch}"
 
 
 def _checksum(path: Path) -> int:
@@ -150,8 +186,8 @@ def _seed_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for variable in model.non_trainable_variables if variable.name == "seed_generator_state"]
 
 
-def _seeds(model: keras.Model) -> list[list[int]]:
-    return [np.asarray(keras.ops.convert_to_numpy(seed)).tolist() for seed in _seed_variables(model)]
+def _values(variable: keras.Variable) -> Any:
+    return np.asarray(keras.ops.convert_to_numpy(variable)).tolist()
 
 
 def _set_seeds(model: keras.Model, seeds: list[list[int]]) -> None:

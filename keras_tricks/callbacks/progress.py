@@ -40,20 +40,18 @@ class Progress(keras.callbacks.Callback):
             )
             self._bar.start()
             self._task = self._bar.add_task("", total=self.run.status.steps or None, epoch="", speed="starting", eta="")
-        self._show(epoch + 1, self.run.status.step)
+        self._epoch = epoch + 1
+        self._show()
 
     def on_train_batch_end(self, batch, logs=None):
         """Move the bar."""
-        self._show(
-            self.run.status.epoch + 1,
-            self.run.status.epoch * (self.params["steps"] or 0) + batch + 1,
-        )
+        self._show()
 
     def on_epoch_end(self, epoch, logs=None):
         """Print the epoch's line."""
         logs = logs or {}
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        line = f"epoch {epoch + 1}/{self.params['epochs']}  {shown}  {self._speed()}"
+        line = f"epoch {epoch + 1}/{self.run.status.epochs}  {shown}  {self._speed()}"
         (self._bar.console if self._bar else self.console).print(line.rstrip(), highlight=False)
 
     def on_train_end(self, logs=None):
@@ -66,16 +64,16 @@ class Progress(keras.callbacks.Callback):
             self._bar.stop()
             self._bar = None
 
-    def _show(self, epoch: int, step: int) -> None:
+    def _show(self) -> None:
         if self._bar is None:
             return
-        eta = self.run.status.eta_s
+        status = self.run.status
         self._bar.update(
             self._task,
-            completed=step,
-            epoch=f"{epoch}/{self.params['epochs']}",
+            completed=status.step,
+            epoch=f"{self._epoch}/{status.epochs}",
             speed=self._speed(),
-            eta="" if eta is None else f"ETA {_duration(eta)}",
+            eta="" if status.eta_s is None else f"ETA {_duration(status.eta_s)}",
         )
 
     def _speed(self) -> str:

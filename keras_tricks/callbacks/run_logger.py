@@ -8,13 +8,14 @@ from pathlib import Path
 
 import keras
 
+from keras_tricks.callbacks.checkpoint import Position
 from keras_tricks.runs import Best, RunWriter, create_run
 
 _ROWS_PER_EPOCH = 20
 
 
 class StopRequested(KeyboardInterrupt):
-    """Somebody asked the run to stop; like Ctrl-C, it ends `fit` at once."""
+    """Somebody asked the run to stop; like Ctrl-C, it ends `fit`."""
 
 
 class DivergedError(ArithmeticError):
@@ -28,9 +29,9 @@ class RunLogger(keras.callbacks.Callback):
     epoch hold the running training metrics, the learning rate and, if `batch_size` is known, images per second;
     one row at the end of each epoch holds the final ones and those of the validation data.
 
-    A request to stop raises `StopRequested`, a `KeyboardInterrupt`, out of `fit`. A loss that is NaN or infinite raises
-    `DivergedError`: nothing is written over the last checkpoint then, if this callback stands before the one that
-    writes checkpoints.
+    A request to stop raises `StopRequested`, a `KeyboardInterrupt`, out of `fit`: after the step in progress, or
+    after the validation in progress. A loss that is NaN or infinite raises `DivergedError`: nothing is written over
+    the last checkpoint then, if this callback stands before the one that writes checkpoints.
 
     Example:
 
@@ -44,6 +45,9 @@ class RunLogger(keras.callbacks.Callback):
         batch_size: Images a step, for images per second. Defaults to None, unknown.
         monitor: Metric of which the best value is kept. Defaults to `"val_accuracy"`; names that contain `loss` or
             `error` are better when smaller.
+        epochs: Epochs of the whole run, where `fit` does only some of them. Defaults to None, those of `fit`.
+        steps_per_epoch: Steps of a whole epoch, where `fit` does only some of them. Defaults to None, those of `fit`.
+        position: Where the run goes on, if it does so within an epoch. Defaults to None, at the epoch's start.
 
     Raises:
         keras_tricks.runs.RunError: The run directory cannot be made or is in use.
@@ -55,6 +59,9 @@ class RunLogger(keras.callbacks.Callback):
         name: str = "fit",
         batch_size: int | None = None,
         monitor: str = "val_accuracy",
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        position: Position | None = None,
     ):
         super().__init__()
         self._owns_run = not isinstance(run, RunWriter)
@@ -64,48 +71,49 @@ class RunLogger(keras.callbacks.Callback):
             self.run = RunWriter(create_run(run, name, {"name": name}))
         self.batch_size = batch_size
         self.monitor = monitor
-        self._began = False
-        self._next_look = 0.0
+        self._epochs = epochs
+        self._steps_per_epoch = steps_per_epoch
+        self._position = position
+        self._step: int | None = None
+        self._seconds_between_epochs = 0.0
+        self._last_batch_end: float | None = None
+        self._rate: float | None = None
 
-    def on_train_begin(self, logs=None):
-        """Forget what an earlier `fit` measured."""
-        self._began = False
+    @property
+    def position(self) -> Position:
+        """How far the training has come."""
+        return Position(self._epoch, self._step_of_epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Note the start of an epoch, and of the attempt at the first one."""
-        self._steps_per_epoch = self.params.get("steps")
         self._epoch = epoch
-        if not self._began:
-            self._began = True
-            epochs = self.params["epochs"]
-            self._first_step = self._step = epoch * (self._steps_per_epoch or 0)
-            self._seconds_between_epochs = 0.0
-            self._last_batch_end: float | None = None
-            self._rate: float | None = None
-            self.run.begin(
-                epochs=epochs,
-                steps=epochs * (self._steps_per_epoch or 0),
-                epoch=epoch,
-                step=self._step,
-            )
+        self._step_of_epoch = 0
+        if self._step is None:
+            self._begin(epoch)
+        if self.run.stop_requested():
+            raise StopRequested("Somebody asked this run to stop.")
         self._epoch_start = time.perf_counter()
         if self._last_batch_end is not None:
             self._seconds_between_epochs = self._epoch_start - self._last_batch_end
         self._mark: tuple[int, float] | None = None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Write a row where one is due, and look for a request to stop once a second."""
-        self._step = self._step + 1
-        self._last_batch_end = now = time.perf_counter()
+        """Write a row where one is due, and look for a request to stop."""
+        self._step += 1
+        self._step_of_epoch += 1
+        self._last_batch_end = time.perf_counter()
         if self._mark is None:
             # The first step of an attempt traces the graph: it does not count for the speed.
-            self._mark = (self._step, now)
-        self._look_for_stop(now)
+            self._mark = (self._step, self._last_batch_end)
         every = max(1, (self._steps_per_epoch or 1000) // _ROWS_PER_EPOCH)
-        if (batch + 1) % every == 0:
+        if self._step_of_epoch % every == 0:
             values = dict(logs or {})
             self._require_finite_loss(values)
             self._write_row("step", values)
+        else:
+            self.run.update(step=self._step)
+        if self.run.stop_requested() and self._step_of_epoch != self._steps_per_epoch:
+            raise StopRequested("Somebody asked this run to stop.")
 
     def on_epoch_end(self, epoch, logs=None):
         """Write the epoch's row and the best value so far."""
@@ -116,9 +124,9 @@ class RunLogger(keras.callbacks.Callback):
         self._write_row("epoch", values)
         self.run.update(epoch=epoch + 1, best=self._best(values, epoch + 1))
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self.run.log(f"epoch {epoch + 1}/{self.params['epochs']}  {shown}")
+        self.run.log(f"epoch {epoch + 1}/{self._epochs}  {shown}")
         if self._steps_per_epoch is None:
-            self._steps_per_epoch = self._step - self._first_step
+            self._steps_per_epoch = self._step_of_epoch
 
     def on_train_end(self, logs=None):
         """Close the run if this callback opened it."""
@@ -126,12 +134,15 @@ class RunLogger(keras.callbacks.Callback):
             self.run.end("finished")
             self.run.close()
 
-    def _look_for_stop(self, now: float) -> None:
-        if now < self._next_look:
-            return
-        self._next_look = now + 1.0
-        if self.run.stop_requested():
-            raise StopRequested("Somebody asked this run to stop.")
+    def _begin(self, epoch: int) -> None:
+        """Say where this attempt starts."""
+        self._epochs = self._epochs or self.params["epochs"]
+        self._steps_per_epoch = self._steps_per_epoch or self.params.get("steps")
+        if self._position is not None and self._position.epoch == epoch:
+            self._step_of_epoch = self._position.step
+        steps = self._steps_per_epoch or 0
+        self._step = epoch * steps + self._step_of_epoch
+        self.run.begin(epochs=self._epochs, steps=self._epochs * steps, epoch=epoch, step=self._step)
 
     def _require_finite_loss(self, values: dict[str, float]) -> None:
         loss = values.get("loss")
@@ -167,7 +178,7 @@ class RunLogger(keras.callbacks.Callback):
         """Seconds to the end, validation and checkpoints included as far as they have been seen."""
         if not steps_per_second or self.run.status.steps == 0:
             return None
-        epochs_left = self.params["epochs"] - self.run.status.epoch
+        epochs_left = self._epochs - self.run.status.epoch
         steps_left = self.run.status.steps - self._step
         return steps_left / steps_per_second + epochs_left * self._seconds_between_epochs
 

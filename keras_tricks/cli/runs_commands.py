@@ -148,7 +148,7 @@ def resume(
     detach: Annotated[bool, typer.Option("--detach", help="Go on in a process of its own.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Go on with a run after its last finished epoch."""
+    """Go on with a run that was stopped, killed or failed."""
     found = find_run(runs_root(runs_dir), run)
     status = found.status()
     if status.state in LIVE_STATES:

@@ -114,7 +114,8 @@ class RunWriter:
         self.directory = Path(directory)
         self._guard = threading.RLock()
         self._closing = threading.Event()
-        self._last_write = 0.0
+        self._stop = threading.Event()
+        self._next_look = 0.0
         try:
             self._lock_file = (self.directory / schema.LOCK_FILE).open("ab")
         except OSError as error:
@@ -150,18 +151,18 @@ class RunWriter:
         self.update("running", epochs=epochs, steps=steps, epoch=epoch, step=step)
 
     def update(self, state: State | None = None, **fields: Any) -> None:
-        """Change the status; it reaches the file at once if the state changes, else within a second.
+        """Change the status; a new state or epoch is written at once, the rest with the next beat.
 
-        The values of `last` go on top of those before: each metric keeps its newest value.
+        `last` goes on top of the values before: each metric keeps its newest value, also between two validations.
         """
         with self._guard:
+            before = self.status
             if "last" in fields:
-                fields["last"] = {**self.status.last, **fields["last"]}
-            changed = state is not None and state != self.status.state
+                fields["last"] = {**before.last, **fields["last"]}
             if state is not None:
                 fields["state"] = state
-            self.status = self.status.model_copy(update=fields)
-            if changed or time.time() - self._last_write >= 1.0:
+            self.status = before.model_copy(update=fields)
+            if (self.status.state, self.status.epoch) != (before.state, before.epoch):
                 self._write_status()
 
     def metrics(self, kind: str, *, epoch: int, step: int, values: dict[str, float]) -> None:
@@ -185,9 +186,18 @@ class RunWriter:
         stamp = datetime.now().astimezone().strftime("%H:%M:%S")
         self._append_bytes(schema.LOG_FILE, f"{stamp} {line.rstrip()}\n".encode())
 
+    def request_stop(self) -> None:
+        """Ask this run to stop, from within its process."""
+        self._stop.set()
+
     def stop_requested(self) -> bool:
-        """Whether somebody asked for this run to stop."""
-        return (self.directory / schema.STOP_FILE).exists()
+        """Whether somebody asked for this run to stop; the file is looked at once a second."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + 1.0
+            if (self.directory / schema.STOP_FILE).exists():
+                self._stop.set()
+        return self._stop.is_set()
 
     def result(self, document: dict[str, Any]) -> None:
         """Write `result.json`, the summary that lists read in place of all metrics."""
@@ -264,10 +274,8 @@ class RunWriter:
 
     def _write_status(self) -> None:
         with self._guard:
-            now = time.time()
-            self.status = self.status.model_copy(update={"heartbeat": now})
+            self.status = self.status.model_copy(update={"heartbeat": time.time()})
             write_atomically(self.directory / schema.STATUS_FILE, schema.encode(self.status.model_dump()))
-            self._last_write = now
 
     def _beat(self) -> None:
         while not self._closing.wait(1.0):

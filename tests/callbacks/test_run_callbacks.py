@@ -93,7 +93,7 @@ def test_a_loss_that_is_not_a_number_ends_fit_and_is_on_record(tmp_path):
     with pytest.raises(DivergedError, match="The loss is nan at step 7"):
         fit(model, 5, [logger, poison, checkpoint])
     logger.run.close()
-    assert checkpoint.epochs() == [1]
+    assert checkpoint.positions() == [(1, 0)]
     last = list_runs(tmp_path)[0].metrics().rows[-1]
     assert math.isnan(last.values["loss"])
 
@@ -112,12 +112,12 @@ def test_a_resumed_fit_ends_with_the_same_weights_seeds_included(tmp_path):
 
     resumed = classifier(dropout=0.5)
     checkpoint = Checkpoint(tmp_path)
-    first_epoch = checkpoint.restore(resumed)
+    first_epoch, _ = checkpoint.restore(resumed)
     assert first_epoch == 3
     fit(resumed, 5, [checkpoint], initial_epoch=first_epoch)
     for ours, theirs in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
-    assert checkpoint.epochs() == [4, 5]
+    assert checkpoint.positions() == [(4, 0), (5, 0)]
 
 
 def damage_end(path):
@@ -140,14 +140,14 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage
     checkpoint = Checkpoint(tmp_path)
     fit(model, 3, [checkpoint])
     damage(tmp_path / "epoch-0003.weights.h5")
-    assert Checkpoint(tmp_path).restore(classifier()) == 2
+    assert Checkpoint(tmp_path).restore(classifier()) == (2, 0)
     damage(tmp_path / "epoch-0002.weights.h5")
     with pytest.raises(CheckpointError, match="whole"):
         Checkpoint(tmp_path).restore(classifier())
 
 
 def test_restore_without_any_checkpoint_begins_at_the_start(tmp_path):
-    assert Checkpoint(tmp_path / "none").restore(classifier()) == 0
+    assert Checkpoint(tmp_path / "none").restore(classifier()) == (0, 0)
 
 
 def test_the_facts_say_what_is_in_a_checkpoint(tmp_path):

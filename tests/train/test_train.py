@@ -62,11 +62,6 @@ def unbroken(tmp_path_factory):
     return directory
 
 
-def detached(directory):
-    pid = start(Run(directory))
-    return pid
-
-
 def wait_for(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -92,7 +87,7 @@ def test_a_finished_run_holds_all_that_it_should(unbroken):
 def test_killed_in_epoch_3_and_resumed_it_ends_the_same(tmp_path, unbroken):
     directory = new_run(tmp_path)
     run = Run(directory)
-    pid = detached(directory)
+    pid = start(Run(directory))
 
     def in_epoch_3():
         rows = run.metrics().rows
@@ -103,38 +98,45 @@ def test_killed_in_epoch_3_and_resumed_it_ends_the_same(tmp_path, unbroken):
     os.waitpid(pid, 0)
     assert run.status().state == "lost"
     assert run.status().epoch in (2, 3)
-    detached(directory)
+    start(Run(directory))
     assert wait(run, timeout_s=120).state == "finished"
     assert run.status().attempt == 2
     assert_same_end(directory, unbroken)
 
 
-def test_stopped_by_file_and_resumed_it_ends_the_same(tmp_path, unbroken):
+def test_stopped_within_an_epoch_and_resumed_it_ends_the_same(tmp_path, unbroken, monkeypatch):
     from keras_tricks import train
     from keras_tricks.callbacks import StopRequested
 
     directory = new_run(tmp_path)
-    run = Run(directory)
-    pid = detached(directory)
-    wait_for(lambda: run.status().state == "running" and run.status().epoch >= 1)
-    request_stop(run)
-    status = wait(run, timeout_s=30)
-    os.waitpid(pid, 0)
-    if status.state == "finished":
-        pytest.skip("this machine finished the run before the trainer looked for the stop file")
-    assert status.state == "stopped"
+    with monkeypatch.context() as patched:
+        patched.setattr(RunWriter, "stop_requested", lambda writer: writer.status.step == 27)
+        with pytest.raises(StopRequested, match="Stopped after 2 of 4 epochs, at step 27"):
+            train.run(RECIPE, directory)
+    assert Run(directory).status().state == "stopped"
+    assert (directory / schema.CHECKPOINTS / "epoch-0002-step-0000005.weights.h5").exists()
     train.run(RECIPE, directory)
+    assert [row.step for row in Run(directory).metrics().rows] == [row.step for row in Run(unbroken).metrics().rows]
     assert_same_end(directory, unbroken)
-    assert issubclass(StopRequested, KeyboardInterrupt)
+
+
+def test_a_stop_file_stops_it(tmp_path):
+    directory = new_run(tmp_path, RECIPE.changed(epochs=500))
+    run = Run(directory)
+    pid = start(run)
+    wait_for(lambda: run.status().state == "running")
+    request_stop(run)
+    assert wait(run, timeout_s=60).state == "stopped"
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
 
 
 def test_sigterm_stops_it(tmp_path):
     directory = new_run(tmp_path, RECIPE.changed(epochs=500))
     run = Run(directory)
-    pid = detached(directory)
+    pid = start(Run(directory))
     wait_for(lambda: run.status().state == "running")
     os.kill(pid, signal.SIGTERM)
-    assert wait(run, timeout_s=30).state == "stopped"
+    assert wait(run, timeout_s=60).state == "stopped"
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
 
 
