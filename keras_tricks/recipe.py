@@ -261,7 +261,8 @@ def _locations_and_messages(error: ValidationError, prefix: str) -> list[tuple[s
 
 def _summary(recipe: Recipe) -> str:
     text = recipe.description or f"Train {recipe.model} on {recipe.data}."
-    return text.replace("\\", "\\\\").replace('"', "'")
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable.replace("\\", "\\\\").replace('"', "'")
 
 
 def _call(trick: Trick) -> str:

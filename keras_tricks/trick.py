@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -19,16 +19,7 @@ Stage = Literal[
     "training",
     "callbacks",
 ]
-STAGES: tuple[Stage, ...] = (
-    "data",
-    "precision",
-    "model",
-    "learning_rate",
-    "optimizer",
-    "loss",
-    "training",
-    "callbacks",
-)
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 FEATURES = {
     "batch_norm": "a model with batch normalization",

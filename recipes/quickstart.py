@@ -13,7 +13,7 @@ RECIPE = Recipe(
     tricks=(
         tricks.LinearScaling(),
         tricks.CosineDecay(),
-        tricks.Warmup(epochs=2),
+        tricks.Warmup(epochs=1),
         tricks.ZeroGamma(),
         tricks.NoBiasDecay(),
         tricks.ResnetVariant(variant="D"),

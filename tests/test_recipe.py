@@ -203,3 +203,8 @@ def test_changes_as_on_the_command_line():
     assert changed.trick("label_smoothing") is None
     assert change(base, tricks=["step_decay.epochs=3,5.5"]).trick("step_decay").epochs == (3, 5.5)
     assert base == presets()["quickstart"]
+
+
+@pytest.mark.parametrize("name", ["quickstart", "cifar10_resnet20_d"])
+def test_small_presets_can_be_tried_for_two_epochs(name):
+    assert change(presets()[name], ["epochs=2"]).problems() == []
