@@ -174,8 +174,8 @@ def _image_and_label_keys(name: str, info: tfds.core.DatasetInfo) -> tuple[str, 
     image, label = [info.features[key] for key in known] if len(known) == 2 else (None, None)
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
         raise ValueError(f"{name} is not a data set of images with one class label each.")
-    if image.dtype != tf.uint8:
-        raise ValueError(f"{name} has images of type {image.dtype}; expected uint8.")
+    if image.np_dtype != np.uint8:
+        raise ValueError(f"{name} has images of type {np.dtype(image.np_dtype)}; expected uint8.")
     return keys[0], keys[1]
 
 
