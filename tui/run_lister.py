@@ -102,7 +102,7 @@ class RunLister:
 
     def _readable_row(self, run: Run, status: Status, name: str, about: str) -> RunRow:
         state: str = status.state
-        if state == "running" and (run.directory / schema.STOP_FILE).exists():
+        if state in LIVE_STATES and (run.directory / schema.STOP_FILE).exists():
             state = "stopping"
         end = self._clock() if status.state in LIVE_STATES else status.ended or status.heartbeat
         return RunRow(

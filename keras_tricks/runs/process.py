@@ -38,6 +38,7 @@ def start(run: Run, *, resume: bool = False) -> int:
         raise RunError(f"{run.id} is finished. Start a new run to train longer.")
     arguments = [sys.executable, "-m", "keras_tricks", "train-run", str(run.directory.resolve())]
     try:
+        (run.directory / schema.STOP_FILE).unlink(missing_ok=True)
         with (run.directory / schema.LOG_FILE).open("ab") as log:
             child = subprocess.Popen(
                 arguments,

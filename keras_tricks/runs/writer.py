@@ -135,7 +135,9 @@ class RunWriter:
             }
         )
         try:
-            (self.directory / schema.STOP_FILE).unlink(missing_ok=True)
+            # `start` has removed an old request to stop: one that is here now was made since, and counts.
+            if (previous.state, previous.pid) != ("starting", os.getpid()):
+                (self.directory / schema.STOP_FILE).unlink(missing_ok=True)
             for file in (schema.METRICS_FILE, schema.EVENTS_FILE):
                 self._end_torn_line(file)
             self._write_status()

@@ -10,6 +10,7 @@ TRAINER = """
 import sys, time
 from keras_tricks.runs import RunWriter
 
+time.sleep(2)
 with RunWriter(sys.argv[-1]) as writer:
     writer.begin(epochs=5, steps=500)
     for step in range(1, 500):
@@ -60,6 +61,13 @@ async def test_a_launched_trainer_is_killed_and_seen_as_lost(make_app, store, un
             pid = run.status().pid
             await pilot.press("s")
             await until(pilot, lambda: state(app) == "stopped", seconds=10)
+
+            await pilot.press("r")
+            await until(pilot, lambda: state(app) == "starting")
+            await pilot.press("s")
+            await until(pilot, lambda: state(app) == "stopping")
+            await until(pilot, lambda: state(app) == "stopped", seconds=30)
+            assert run.status().attempt == 3, "A request to stop counts also while the trainer loads."
     finally:
         if pid is not None:
             try:

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from keras_tricks import Recipe, tricks
+
 RUNS = (
     ("20270101T000000Z-quickstart-0a1b", {"epochs": 20, "done": 20, "end": "finished"}),
     ("20270102T000000Z-quickstart-2c3d", {"epochs": 20, "done": 3, "end": "failed", "error": "OSError: disk full"}),
@@ -12,6 +14,35 @@ RUNS = (
 )
 LIVE = "20270104T000000Z-quickstart-6071"
 SIZES = ((80, 24), (120, 36))
+
+
+PRESETS = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(name="cifar10_resnet20_d", data="cifar10"),
+        Recipe(name="imagenet_resnet50_d_tricks", model="resnet50", data="imagenet2012"),
+        Recipe(
+            name="quickstart",
+            description="A recipe that does not change, for a picture that does not either.",
+            published="97 % (nowhere)",
+            epochs=20,
+            tricks=(
+                tricks.LinearScaling(),
+                tricks.Warmup(epochs=2),
+                tricks.CosineDecay(),
+                tricks.StepDecay(epochs=(10, 15)),
+                tricks.ResnetVariant(),
+                tricks.Mixup(alpha=0.3),
+            ),
+        ),
+    )
+}
+
+
+@pytest.fixture(autouse=True)
+def _fixed_presets(monkeypatch):
+    for module in ("keras_tricks.presets", "tui.app"):
+        monkeypatch.setattr(f"{module}.presets", lambda: PRESETS)
 
 
 @pytest.fixture(autouse=True)

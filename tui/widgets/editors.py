@@ -97,7 +97,7 @@ class MenuEditor(Select[str], inherit_bindings=False):
 
     Args:
         where: The field.
-        text: Its value.
+        text: Its value, one of `choices`.
         choices: The values.
     """
 
@@ -106,17 +106,16 @@ class MenuEditor(Select[str], inherit_bindings=False):
     def __init__(self, where: str, text: str, choices: tuple[str, ...]) -> None:
         super().__init__(
             [(choice, choice) for choice in choices],
-            value=text if text in choices else Select.NULL,
-            prompt=text,
+            value=text,
+            allow_blank=False,
             compact=True,
         )
         self.where = where
-        self.choices = choices
 
     def load(self, text: str) -> None:
         """Show a value without saying that the user changed it."""
         with self.prevent(Select.Changed):
-            self.value = text if text in self.choices else Select.NULL
+            self.value = text
 
     def on_select_changed(self, event: Select.Changed) -> None:
         """Tell the screen."""
