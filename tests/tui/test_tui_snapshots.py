@@ -75,7 +75,7 @@ def settle(until):
             await until(pilot, lambda: words in str(screen.query_one(".subject").content), seconds=30)
             before, now = "", picture(pilot.app)
             while now != before:
-                await pilot.pause(0.3)
+                await pilot.pause(0.15)
                 before, now = now, picture(pilot.app)
 
         return wait
