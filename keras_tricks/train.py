@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import signal
 import threading
@@ -180,8 +181,10 @@ def run(
             writer.end("stopped")
             raise StopRequested(words) from error
         except BaseException as error:
-            writer.log(traceback.format_exc())
-            writer.end("failed", _last_line(error))
+            # A full disk must not hide what went wrong.
+            with contextlib.suppress(OSError):
+                writer.end("failed", _last_line(error))
+                writer.log(traceback.format_exc())
             raise
         finally:
             if progress is not None:
@@ -379,7 +382,7 @@ def _signals_stop(writer: RunWriter) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if writer.status.state != "running" or writer.stop_requested():
-            raise StopRequested(f"Received {signal.Signals(number).name}.")
+            raise KeyboardInterrupt
         writer.request_stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
