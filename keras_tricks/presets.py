@@ -116,6 +116,8 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(_text(item) for item in value)
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
     return str(value)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from keras_tricks.data_facts import DataFacts, data_facts
+from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
 from keras_tricks.model_facts import ModelFacts, model_facts
 from keras_tricks.trick import FEATURES
 from keras_tricks.tricks import MixedPrecision, StepDecay, Warmup
@@ -50,6 +51,12 @@ def _name_problems(recipe: Recipe) -> list[Problem]:
             look_up(getattr(recipe, field))
         except ValueError as error:
             problems.append(Problem("error", field, str(error)))
+    if recipe.data.startswith(FOLDER_PREFIX) and not problems:
+        folder = Path(recipe.data.removeprefix(FOLDER_PREFIX)).expanduser()
+        if not folder.is_dir():
+            problems.append(
+                Problem("error", "data", f"There is no folder {folder}. Set data=folder:PATH to a folder of images.")
+            )
     return problems
 
 
