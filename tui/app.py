@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from keras_tricks.presets import presets
-from tui.messages import Notice, RunLaunched
+from tui.messages import Notice, RunDeleted, RunLaunched
 
 THEME = Theme(
     name="keras-tricks",
@@ -132,6 +132,11 @@ class KerasTricksApp(App[None]):
     def on_run_launched(self, message: RunLaunched) -> None:
         """Watch the run that was started."""
         self.open_run(message.directory)
+
+    def on_run_deleted(self, message: RunDeleted) -> None:
+        """Let the live mode choose another run if it was this one."""
+        if message.directory == self.watched:
+            self.watched = None
 
     def _go(self, mode: str) -> None:
         if not self.screen.is_modal:

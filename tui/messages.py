@@ -78,6 +78,14 @@ class RunLaunched(Message):
         self.directory = directory
 
 
+class RunDeleted(Message):
+    """A run directory was removed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+
 class Notice(Message):
     """Something that the user should read."""
 

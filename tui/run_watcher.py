@@ -227,21 +227,24 @@ def _points(curve: _Curve, steps_per_epoch: float | None) -> Points:
 
 
 def newest_run(root: Path) -> Path | None:
-    """Return the newest run that is alive, else the newest; None without any.
+    """Return the newest run that is alive, else the newest that can be read, else the newest; None without any.
 
     Raises:
         OSError: The folder cannot be read.
     """
     if not root.exists():
         return None
-    newest = None
+    newest = newest_readable = None
     for path in sorted((path for path in root.iterdir() if path.is_dir()), reverse=True):
-        if not (path / schema.RECIPE_FILE).is_file():
-            continue
-        newest = newest or path
         try:
-            if Run(path).status().state in LIVE_STATES:
+            if not (path / schema.RECIPE_FILE).is_file():
+                continue
+            newest = newest or path
+            run = Run(path)
+            run.document()
+            if run.status().state in LIVE_STATES:
                 return path
-        except RunError:
+        except (RunError, OSError, ValueError):
             continue
-    return newest
+        newest_readable = newest_readable or path
+    return newest_readable or newest

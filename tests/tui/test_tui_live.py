@@ -206,7 +206,7 @@ async def test_a_run_that_goes_away_and_one_that_is_broken(app, store, until):
         app.open_run(one)
         await until(pilot, lambda: "STOPPED" in header(app))
         shutil.rmtree(one)
-        await until(pilot, lambda: header(app).startswith("✗"))
+        await until(pilot, lambda: header(app).startswith(f"✗ {ONE} was deleted"))
 
 
 async def test_another_attempt_replaces_the_rows_that_it_repeats(app, store, until):
@@ -222,3 +222,59 @@ async def test_another_attempt_replaces_the_rows_that_it_repeats(app, store, unt
             assert chart._curves["val_loss"][0] == (1.0, 2.0, 3.0)
             await until(pilot, lambda: "attempt 2" in header(app) or "RUNNING" in header(app))
             writer.end("stopped")
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The times at which the live screen was told that it cannot read."""
+    told = []
+    handle = LiveScreen.on_run_unreadable
+
+    def count(self, message):
+        told.append(message.reason)
+        handle(self, message)
+
+    monkeypatch.setattr(LiveScreen, "on_run_unreadable", count)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "reason"), [("root is a file", "Not a directory"), ("only run is broken", "recipe.json")]
+)
+async def test_what_cannot_be_read_is_told_once_a_second(app, store, until, looks, obstacle, reason):
+    if obstacle == "root is a file":
+        store.root.write_text("")
+    else:
+        directory = store.add(ONE, end="stopped")
+        (directory / schema.RECIPE_FILE).write_text("{")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: reason in header(app))
+        await pilot.pause(1)
+        assert len(looks) < 6
+        assert app.watched is None
+
+
+async def test_a_readable_run_goes_before_a_newer_broken_one(app, store, until):
+    one = store.add(ONE, end="stopped")
+    two = store.add(TWO, end="stopped")
+    (two / schema.RECIPE_FILE).write_text("{")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "STOPPED" in header(app))
+        assert app.watched == one
+
+
+async def test_the_next_run_follows_a_watched_one_that_is_deleted(app, store, until):
+    one = store.add(ONE, done=1, end="finished")
+    two = store.add(TWO, done=1, end="stopped")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "STOPPED" in header(app))
+        assert app.watched == two
+        await pilot.press("3")
+        await until(pilot, lambda: app.screen.query("RunTable") and app.screen.chosen_run() is not None)
+        await pilot.press("D")
+        await until(pilot, lambda: app.screen.query("#confirm"))
+        await pilot.press("y")
+        await until(pilot, lambda: app.watched is None and not app.screen.query("#confirm"))
+        await pilot.press("2")
+        await live(pilot, until, lambda: "FINISHED" in header(app))
+        assert app.watched == one

@@ -119,7 +119,7 @@ class LiveScreen(RunActions):
     def on_run_unreadable(self, message: RunUnreadable) -> None:
         """Say why there is nothing new."""
         self._looking = False
-        if message.directory != self.app.watched:
+        if self.app.watched is not None and message.directory != self.app.watched:
             self._look()
             return
         if message.directory != self._shown:
@@ -132,7 +132,10 @@ class LiveScreen(RunActions):
     def on_no_runs(self) -> None:
         """Say how to get a run."""
         self._looking = False
+        self._view = None
         self.add_class("-no-run")
+        self._show_subject()
+        self.refresh_bindings()
 
     def action_log_y(self) -> None:
         """Turn logarithmic axes on or off, for loss and learning rate."""
@@ -216,5 +219,9 @@ class LiveScreen(RunActions):
                 self._watcher = RunWatcher(directory)
             self.post_message(RunRead(self._watcher.look()))
         except (RunError, OSError, ValueError) as error:
-            directory = directory or self.app.runs_root
-            self.post_message(RunUnreadable(directory, reason_without_path(error, directory)))
+            if directory is not None and not directory.exists():
+                reason = f"{directory.name} was deleted. 3 lists the other runs."
+            else:
+                directory = directory or self.app.runs_root
+                reason = reason_without_path(error, directory)
+            self.post_message(RunUnreadable(directory, reason))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.binding import Binding
 
 from keras_tricks.runs import Run, RunError, kill, remove, request_stop, start, terminate
-from tui.messages import Notice
+from tui.messages import Notice, RunDeleted
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.mode_screen import ModeScreen
 
@@ -101,8 +101,12 @@ class RunActions(ModeScreen):
                 f"Delete {run.name}?",
                 f"The directory {run.directory.name} with its checkpoints and its model is removed.",
                 "Delete",
-                lambda: self._work(run, remove, f"Deleted {run.name}."),
+                lambda: self._work(run, self._remove, f"Deleted {run.name}."),
             )
+
+    def _remove(self, run: Run) -> None:
+        remove(run)
+        self.post_message(RunDeleted(run.directory))
 
     def _confirm(self, question: str, detail: str, verb: str, then: Callable[[], None]) -> None:
         def answered(yes: bool | None) -> None:
