@@ -15,7 +15,7 @@ class Draft:
     """A recipe while it is being edited.
 
     Each change is checked as the command line checks it. A value that is wrong is not lost: it stays as it was typed,
-    the recipe keeps its last good value, and `problems` says what is wrong until it is mended.
+    the recipe has the value from before its editing began, and `problems` says what is wrong until it is mended.
 
     Args:
         base: The preset to start from.
@@ -25,6 +25,7 @@ class Draft:
         self.base = base
         self.recipe = base
         self._wrong: dict[str, tuple[str, Problem]] = {}
+        self._before: dict[str, Any] = {}
         self._off: dict[str, Trick] = {}
 
     @property
@@ -53,12 +54,22 @@ class Draft:
         """The value of a field (`epochs`) or parameter (`mixup.alpha`) as one types it."""
         if where in self._wrong:
             return self._wrong[where][0]
-        name, _, parameter = where.partition(".")
-        return value_text(getattr(self.trick(name), parameter) if parameter else getattr(self.recipe, name))
+        return value_text(self._value(where))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The wrong texts that the recipe and the command are without, by field or parameter."""
+        return {where: text for where, (text, _) in self._wrong.items() if self._counts(where)}
+
+    def begin_editing(self, where: str) -> None:
+        """Note the value of a field or parameter, to go back to while the text for it is wrong."""
+        if where not in self._wrong:
+            self._before[where] = self._value(where)
 
     def edit(self, where: str, text: str) -> None:
         """Set a field or a parameter from typed text; what is wrong with it comes up in `problems`."""
         text = text.strip()
+        self._before.setdefault(where, self._value(where))
         try:
             if "." in where:
                 self.recipe = change(self.recipe, tricks=[f"{where}={text}"])
@@ -67,6 +78,7 @@ class Draft:
                 self.recipe = change(self.recipe, [f"{where}={text or ('none' if optional else '')}"])
         except RecipeError as error:
             self._wrong[where] = (text, Problem("error", where, str(error)))
+            self._set_back(where)
         else:
             self._wrong.pop(where, None)
 
@@ -83,16 +95,30 @@ class Draft:
         """Go back to the preset."""
         self.recipe = self.base
         self._wrong.clear()
+        self._before.clear()
         self._off.clear()
 
     def problems(self) -> list[Problem]:
         """What is wrong: values that were typed wrong first, then what the recipe itself finds."""
-        typed = [
-            problem
-            for where, (_, problem) in self._wrong.items()
-            if "." not in where or self.is_on(where.partition(".")[0])
-        ]
+        typed = [problem for where, (_, problem) in self._wrong.items() if self._counts(where)]
         return [*typed, *self.recipe.problems()]
+
+    def _counts(self, where: str) -> bool:
+        """Whether it is a field, or a parameter of a trick that is on."""
+        name, _, parameter = where.partition(".")
+        return not parameter or self.is_on(name)
+
+    def _value(self, where: str) -> Any:
+        name, _, parameter = where.partition(".")
+        return getattr(self.trick(name), parameter) if parameter else getattr(self.recipe, name)
+
+    def _set_back(self, where: str) -> None:
+        name, _, parameter = where.partition(".")
+        value = self._before[where]
+        if not parameter:
+            self.recipe = self.recipe.changed(**{name: value})
+        elif trick := self.recipe.trick(name):
+            self.recipe = self.recipe.with_trick(type(trick)(**{**trick.arguments(), parameter: value}))
 
 
 def value_text(value: Any) -> str:

@@ -71,6 +71,21 @@ def test_a_wrong_value_is_kept_and_told(draft, where, text):
     assert not draft.edited
 
 
+@pytest.mark.parametrize(
+    ("where", "texts"), [("epochs", ("7", "", "1", "1e", "1e9x")), ("mixup.alpha", ("0.5", "1", "1x"))]
+)
+def test_a_wrong_text_goes_back_to_the_value_before_its_editing(draft, where, texts):
+    draft.edit(where, texts[0])
+    draft.begin_editing(where)
+    before = draft.recipe
+    for text in texts[1:]:
+        draft.edit(where, text)
+    draft.begin_editing(where)
+    assert draft.recipe == before
+    assert draft.left_out == {where: texts[-1]}
+    assert [problem.where for problem in draft.problems()] == [where]
+
+
 def test_a_wrong_value_of_a_trick_that_is_off_is_no_problem(draft):
     draft.edit("mixup.alpha", "x")
     draft.toggle("mixup")

@@ -49,7 +49,7 @@ async def test_editing_by_keyboard(app):
         screen = app.screen
         assert screen.focused.id == "recipes"
         assert app.screen.draft.base.name == "quickstart"
-        assert checks(app) == ["✓ Ready: l launches it."]
+        assert checks(app) == ["✓ Ready: l or F5 launches it."]
 
         editor(app, "epochs").focus()
         await pilot.press("end", "backspace", "backspace", "5", "0")
@@ -116,7 +116,31 @@ async def test_a_wrong_value_is_a_check_that_enter_leads_to(app, store):
         assert app.screen.focused is editor(app, "learning_rate")
         assert editor(app, "learning_rate").value == "0.2x"
         await pilot.press("backspace")
-        assert checks(app) == ["✓ Ready: l launches it."]
+        assert checks(app) == ["✓ Ready: l or F5 launches it."]
+
+
+async def test_a_wrong_value_leaves_nothing_half_typed(app):
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await started(pilot)
+        editor(app, "epochs").focus()
+        await pilot.press("end", "backspace", "backspace", *"1e999")
+        assert editor(app, "epochs").value == "1e999"
+        assert app.screen.draft.recipe.epochs == 20
+        assert text_of(app.screen.query_one("#command", Static)) == "$ keras-tricks train quickstart"
+        assert len(checks(app)) == 1
+        await pilot.press("escape", "y")
+        await pilot.pause()
+        assert "without epochs (1e999 is wrong)" in list(app._notifications)[-1].message
+
+
+async def test_runs_that_cannot_be_read_are_told_once(app, store):
+    store.root.write_text("")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        for _ in range(3):
+            await started(pilot)
+            app.screen._count_runs()
+        await started(pilot)
+        assert len([notice for notice in app._notifications if "cannot be read" in notice.message]) == 1
 
 
 async def test_problems_of_tricks_show_in_their_rows(app):

@@ -17,11 +17,12 @@ from keras_tricks.data_facts import KNOWN_DATA_SETS
 from keras_tricks.recipe import Problem
 from keras_tricks.runs import Run, RunError, create_run, remove, start
 from tui.draft import Draft
-from tui.messages import FieldEdited, Notice, RunLaunched, RunsRead, TrickToggled
+from tui.messages import FieldEdited, Notice, RunLaunched, RunsRead, RunsUnreadable, TrickToggled
 from tui.run_lister import RunLister
 from tui.screens.mode_screen import ModeScreen
 from tui.widgets.about_panel import AboutPanel, about, about_recipe
 from tui.widgets.checks_panel import ChecksPanel
+from tui.widgets.editors import TextEditor
 from tui.widgets.setup_panel import SetupPanel
 from tui.widgets.trick_panel import TrickPanel
 
@@ -52,6 +53,7 @@ class LaunchScreen(ModeScreen):
         self._chosen = _FIRST_RECIPE if _FIRST_RECIPE in self._drafts else next(iter(self._drafts))
         self._problems: list[Problem] = []
         self._launching = False
+        self._trouble = ""
         self._lister = RunLister(self.app.runs_root, self.app.clock)
 
     @property
@@ -103,15 +105,24 @@ class LaunchScreen(ModeScreen):
         self._jump(message.where)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Show help on what has the focus, and which panel that is in."""
+        """Show help on what has the focus, and which panel that is in; note the value that may be edited."""
+        if isinstance(event.widget, TextEditor):
+            self.draft.begin_editing(event.widget.where)
         self._show_about(event.widget)
         self._mark_panel(event.widget)
 
     def on_runs_read(self, message: RunsRead) -> None:
         """Say how many runs are alive."""
+        self._trouble = ""
         live = [row for row in message.rows if row.is_live]
         words = f"● {live[0].name} is running" if len(live) == 1 else f"● {len(live)} runs are running"
         self.set_subject(words if live else "")
+
+    def on_runs_unreadable(self, message: RunsUnreadable) -> None:
+        """Say why, once."""
+        if message.reason != self._trouble:
+            self._trouble = message.reason
+            self.post_message(Notice(f"The runs cannot be read: {message.reason}", "error"))
 
     def action_launch(self) -> None:
         """Start the recipe, unless there is an error in it."""
@@ -126,7 +137,11 @@ class LaunchScreen(ModeScreen):
     def action_copy_command(self) -> None:
         """Copy the equivalent command to the clipboard."""
         self.app.copy_to_clipboard(self.draft.command())
-        self.post_message(Notice("Copied the command."))
+        left_out = ", ".join(f"{where} ({text or 'empty'} is wrong)" for where, text in self.draft.left_out.items())
+        if left_out:
+            self.post_message(Notice(f"Copied the command without {left_out}.", "warning"))
+        else:
+            self.post_message(Notice("Copied the command."))
 
     def action_revert(self) -> None:
         """Go back to the preset."""
@@ -183,7 +198,7 @@ class LaunchScreen(ModeScreen):
         try:
             self.post_message(RunsRead(self._lister.look()))
         except OSError as error:
-            self.post_message(Notice(f"The runs cannot be read: {error}", "error"))
+            self.post_message(RunsUnreadable(str(error)))
 
     async def _fill(self) -> None:
         await self.query_one(SetupPanel).fill()

@@ -45,7 +45,9 @@ class ChecksPanel(OptionList):
         if problems:
             self.add_options([Option(_prompt(problem)) for problem in problems])
         else:
-            self.add_option(Option(Content.assemble(("✓", "bold $success"), " Ready: l launches it."), disabled=True))
+            self.add_option(
+                Option(Content.assemble(("✓", "bold $success"), " Ready: l or F5 launches it."), disabled=True)
+            )
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Ask for the place."""
