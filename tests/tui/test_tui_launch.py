@@ -133,6 +133,18 @@ async def test_a_wrong_value_leaves_nothing_half_typed(app):
         assert "without epochs (1e999 is wrong)" in list(app._notifications)[-1].message
 
 
+async def test_a_long_text_shows_its_start_unless_it_is_edited(app):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot)
+        data = editor(app, "data")
+        data.focus()
+        await pilot.press("end", *"/a/long/path/to/pictures")
+        assert data.render_line(0).text.rstrip().endswith("pictures")
+        await pilot.press("escape")
+        text = data.render_line(0).text
+        assert text.startswith("digits/a") and text.endswith("…") and len(text) == data.content_size.width
+
+
 async def test_runs_that_cannot_be_read_are_told_once(app, store):
     store.root.write_text("")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:

@@ -224,6 +224,22 @@ async def test_another_attempt_replaces_the_rows_that_it_repeats(app, store, unt
             writer.end("stopped")
 
 
+async def test_cut_log_lines_and_the_last_point_can_be_seen(app, store, until):
+    directory = store.add(ONE, done=20, end="finished")
+    add_line(directory, "x" * 300)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "FINISHED" in header(app))
+        log = app.screen.query_one("#log", FollowLog)
+        await until(pilot, lambda: log.is_vertical_scroll_end and log.lines[-1].endswith("x"))
+        texts = [log.render_line(y).text for y in range(log.size.height)]
+        [cut] = [text for text in texts if "xxx" in text]
+        assert cut.endswith("x…") and len(cut) == log.size.width
+        assert all(len(text) <= log.size.width for text in texts)
+        rows = plot_text(app, "accuracy").splitlines()
+        width = max(len(row) for row in rows)
+        assert max(row.rfind("◆") for row in rows) < width - 1
+
+
 @pytest.fixture
 def looks(monkeypatch):
     """The times at which the live screen was told that it cannot read."""

@@ -98,17 +98,28 @@ async def test_columns_fit_the_width(app, four_runs, until):
         assert [column.key.value for column in table.ordered_columns] == [
             "state",
             "name",
+            "id",
             "epoch",
             "val_accuracy",
             "val_loss",
             "duration",
         ]
         assert table.virtual_size.width <= 80
+        assert [row[1:3] for row in cells(app)[1:3]] == [["quickstart", "cccc"], ["cifar10_resnet20_d", "bbbb"]]
         await pilot.press("down")
         await pilot.resize_terminal(120, 36)
         await until(pilot, lambda: len(table.ordered_columns) == 8)
         assert table.virtual_size.width <= 120
         assert THREE in detail(app)
+
+
+async def test_home_and_end_go_to_the_first_and_the_last_run(app, four_runs, until):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await runs(pilot, until, 4)
+        await pilot.press("end")
+        assert ONE in detail(app)
+        await pilot.press("home")
+        assert BROKEN in detail(app)
 
 
 async def test_runs_come_and_go(app, store, until):

@@ -161,11 +161,11 @@ class Chart(Vertical, can_focus=True):
         plot.clear()
         if not drawn:
             return
-        x_limits = _x_limits([x for _, x, _ in drawn])
+        columns = max(1, self.size.width - plot.margin_left - 2)
+        x_limits = _x_limits([x for _, x, _ in drawn], columns)
         y_limits = _y_limits([y for _, _, y in drawn])
         plot.set_xlimits(*x_limits)
         plot.set_ylimits(*y_limits)
-        columns = max(1, self.size.width - plot.margin_left - 2)
         rows = max(1, self.size.height - 4)
         plot.set_x_formatter(LinearAxis(min(8, columns // 8), whole=True))
         plot.set_y_formatter((LogAxis if self._is_log else LinearAxis)(min(8, rows * 2 // 3 + 1)))
@@ -241,10 +241,11 @@ class Chart(Vertical, can_focus=True):
         return Content("").join(parts)
 
 
-def _x_limits(all_x: list[FloatArray]) -> tuple[float, float]:
+def _x_limits(all_x: list[FloatArray], columns: int) -> tuple[float, float]:
+    """The first and the last x, with room on the right for a mark at the last one beside the border."""
     low = min(float(x[0]) for x in all_x)
     high = max(float(x[-1]) for x in all_x)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    return (low, high + 1.5 * (high - low) / columns) if high > low else (low - 0.5, high + 0.5)
 
 
 def _y_limits(all_y: list[FloatArray]) -> tuple[float, float]:

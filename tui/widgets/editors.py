@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
 from textual.binding import Binding
 from textual.content import Content
 from textual.events import Click
 from textual.reactive import reactive
+from textual.strip import Strip
 from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Select
@@ -40,6 +43,14 @@ class TextEditor(Input):
             with self.prevent(Input.Changed):
                 self.value = text
                 self.cursor_position = len(text)
+
+    def render_line(self, y: int) -> Strip:
+        """Return the part with the cursor while it is edited, else the start, and an ellipsis if there is more."""
+        width = self.content_size.width
+        if y or self.has_focus or cell_len(self.value) <= width:
+            return super().render_line(y)
+        text = f"{set_cell_size(self.value, max(0, width - 1))}…"
+        return Strip([Segment(text, self.rich_style)]).crop(0, width)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell the screen."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.cells import cell_len
+from rich.segment import Segment
 from textual.events import Resize
+from textual.strip import Strip
 from textual.widgets import Log
 
 
@@ -22,6 +25,15 @@ class FollowLog(Log):
         self._title = title
         self._following = True
         self._show_title()
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line, with an ellipsis where more of it lies to the right."""
+        strip = super().render_line(y)
+        place = self.scroll_offset.y + y
+        width = self.size.width
+        if place >= len(self.lines) or cell_len(self.lines[place]) <= self.scroll_offset.x + width:
+            return strip
+        return Strip.join([strip.crop(0, width - 1), Strip([Segment("…", self.rich_style)])])
 
     def append(self, lines: Iterable[str]) -> None:
         """Add lines at the end."""

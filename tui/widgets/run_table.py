@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 from textual import on
+from textual.binding import Binding
 from textual.widgets import DataTable
 
 from tui.formats import duration, moment, number, share, shortened
@@ -27,11 +28,13 @@ class _Column(NamedTuple):
     value: Callable[[RunRow], float | str | None]
     is_word: bool = False
     only_wide: bool = False
+    only_narrow: bool = False
 
 
 _COLUMNS = (
     _Column("state", "State", 10, lambda row: STATE_LOOKS[row.state].text, lambda row: row.state, is_word=True),
     _Column("name", "Name", 0, lambda row: row.name, lambda row: row.name, is_word=True),
+    _Column("id", "Id", 4, lambda row: _hex(row), lambda row: _hex(row), is_word=True, only_narrow=True),
     _Column("epoch", "Epoch", 9, lambda row: _epochs(row), lambda row: row.epoch if row.epochs else None),
     _Column("val_accuracy", "Val acc", 8, lambda row: share(row.val_accuracy), lambda row: row.val_accuracy),
     _Column("val_loss", "Val loss", 9, lambda row: number(row.val_loss), lambda row: row.val_loss),
@@ -43,10 +46,10 @@ _COLUMNS = (
         lambda row: row.images_per_second,
         only_wide=True,
     ),
-    _Column("duration", "Time", 8, lambda row: duration(row.duration_s), lambda row: row.duration_s),
+    _Column("duration", "Time", 7, lambda row: duration(row.duration_s), lambda row: row.duration_s),
     _Column("started", "Started", 12, lambda row: moment(row.started), lambda row: row.id, only_wide=True),
 )
-"""The name takes the width that the others leave."""
+"""The name takes the width that the others leave; a table too narrow for the start shows the end of the id."""
 
 
 class _Cell(NamedTuple):
@@ -63,6 +66,11 @@ class _Cell(NamedTuple):
 
 class RunTable(DataTable[_Cell]):
     """The runs, one a row."""
+
+    BINDINGS = [
+        Binding("home", "go_to_row(0)", "First run", show=False),
+        Binding("end", "go_to_row(-1)", "Last run", show=False),
+    ]
 
     def __init__(self) -> None:
         super().__init__(cursor_type="row", zebra_stripes=True, header_height=1, cell_padding=1)
@@ -127,6 +135,11 @@ class RunTable(DataTable[_Cell]):
         self._rows = new
         if changed:
             self._sort_rows(chosen)
+
+    def action_go_to_row(self, row: int) -> None:
+        """Move the cursor to a row, counted from the end if negative."""
+        if self.row_count:
+            self.move_cursor(row=row % self.row_count, animate=False)
 
     def sort_by_next_column(self) -> None:
         """Sort by the column after the one that it is sorted by now."""
@@ -196,7 +209,8 @@ class RunTable(DataTable[_Cell]):
 
 
 def _column_widths(table_width: int) -> dict[str, int]:
-    shown = [column for column in _COLUMNS if table_width >= _WIDE or not column.only_wide]
+    wide = table_width >= _WIDE
+    shown = [column for column in _COLUMNS if not (column.only_narrow if wide else column.only_wide)]
     padding_and_scrollbar = 2 * len(shown) + 1
     rest = table_width - padding_and_scrollbar - sum(column.width for column in shown)
     return {column.key: column.width or max(8, rest) for column in shown}
@@ -208,6 +222,11 @@ def _column(key: str) -> _Column:
 
 def _is_nothing(value: float | str | None) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _hex(row: RunRow) -> str:
+    """The random digits at the end of an id, which tell runs of one recipe apart."""
+    return row.id.rpartition("-")[2]
 
 
 def _epochs(row: RunRow) -> str:
