@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -90,8 +91,14 @@ class KerasTricksApp(App[None]):
         self.clock = clock
         self.presets = presets()
         self.watched: Path | None = None
+        self.killed: set[Path] = set()
+        self.trainers: set[int] = set()
         self.register_theme(THEME)
         self.theme = THEME.name
+
+    def on_mount(self) -> None:
+        """Look now and then whether a trainer that was started here has ended."""
+        self.set_interval(2, self._reap)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme the two greys for what is less important."""
@@ -137,6 +144,16 @@ class KerasTricksApp(App[None]):
         """Let the live mode choose another run if it was this one."""
         if message.directory == self.watched:
             self.watched = None
+
+    def _reap(self) -> None:
+        """Take note of the end of trainers that were started here, which would stay zombies else."""
+        for child in tuple(self.trainers):
+            try:
+                ended = os.waitpid(child, os.WNOHANG)[0] == child
+            except ChildProcessError:
+                ended = True
+            if ended:
+                self.trainers.discard(child)
 
     def _go(self, mode: str) -> None:
         if not self.screen.is_modal:

@@ -49,6 +49,7 @@ class RunView:
         broken_lines: Lines of the metrics that could not be read.
         cpu_percent: Load of the trainer, 100 for one core; None where it cannot be known.
         memory_bytes: Memory that the trainer holds.
+        killed: Whether it was killed from here.
     """
 
     directory: Path
@@ -64,10 +65,13 @@ class RunView:
     broken_lines: int
     cpu_percent: float | None
     memory_bytes: int | None
+    killed: bool = False
 
     @property
     def state(self) -> str:
-        """The state, or `stopping`."""
+        """The state, or `stopping`, or `killed`."""
+        if self.killed and self.status.state == "lost":
+            return "killed"
         return "stopping" if self.stop_requested and self.is_live else self.status.state
 
     @property

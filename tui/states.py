@@ -26,7 +26,8 @@ STATE_LOOKS: dict[str, StateLook] = {
     "stopped": StateLook("■", "stopped", "warning"),
     "finished": StateLook("✓", "finished", "primary"),
     "failed": StateLook("✗", "failed", "error"),
+    "killed": StateLook("✗", "killed", "error"),
     "lost": StateLook("?", "lost", "error"),
     "broken": StateLook("!", "broken", "error"),
 }
-"""The states of `keras_tricks.runs`, and two of ours: asked to stop, and not readable."""
+"""The states of `keras_tricks.runs`, and three of ours: asked to stop, killed from here, and not readable."""

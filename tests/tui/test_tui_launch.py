@@ -12,6 +12,8 @@ from tui.widgets.checks_panel import ChecksPanel
 from tui.widgets.editors import ChoiceEditor, MenuEditor, TextEditor, TrickSwitch
 from tui.widgets.setup_panel import FieldRow
 
+ABSENT_PID = 2**22 + 1
+
 
 @pytest.fixture
 def app(make_app):
@@ -231,7 +233,12 @@ async def test_panels_in_turn(app):
 
 async def test_launching_makes_a_run_and_watches_it(app, store, monkeypatch, until):
     launched = []
-    monkeypatch.setattr(launch, "start", launched.append)
+
+    def start(run: Run):
+        launched.append(run)
+        return ABSENT_PID
+
+    monkeypatch.setattr(launch, "start", start)
     async with app.run_test(size=(80, 24)) as pilot:
         await started(pilot)
         editor(app, "epochs").focus()

@@ -1,8 +1,10 @@
 """The live screen: state, charts, log, events, and the keys."""
 
 import math
+import os
 import shutil
 
+import psutil
 import pytest
 from textual.widgets import Static
 
@@ -13,6 +15,7 @@ from tui.widgets.chart import Chart
 from tui.widgets.follow_log import FollowLog
 from tui.widgets.run_header import RunHeader
 
+ABSENT_PID = 2**22 + 1
 ONE = "20270101T000000Z-quickstart-aaaa"
 TWO = "20270102T000000Z-quickstart-bbbb"
 
@@ -154,7 +157,12 @@ async def test_stop_kill_and_resume(app, store, until, monkeypatch):
     done = []
     for name in ("terminate", "kill"):
         monkeypatch.setattr(run_actions, name, lambda run, name=name: done.append((name, run.id)))
-    monkeypatch.setattr(run_actions, "start", lambda run, *, resume: done.append(("resume", run.id)))
+
+    def resume(run, *, resume):
+        done.append(("resume", run.id))
+        return ABSENT_PID
+
+    monkeypatch.setattr(run_actions, "start", resume)
     directory = store.add_live(ONE)
     async with app.run_test(size=(80, 24)) as pilot:
         await live(pilot, until, lambda: "RUNNING" in header(app))
@@ -178,9 +186,23 @@ async def test_stop_kill_and_resume(app, store, until, monkeypatch):
         await pilot.press("y")
         await until(pilot, lambda: done == [("kill", ONE)])
         store.release()
-        await until(pilot, lambda: "LOST" in header(app))
+        await until(pilot, lambda: "✗ KILLED" in header(app))
+        await pilot.press("3")
+        await until(pilot, lambda: app.screen.query("RunTable") and app.screen.chosen_run() is not None)
+        assert app.screen.chosen_run().state == "killed"
+        await pilot.press("2")
         await pilot.press("r")
         await until(pilot, lambda: done[1:] == [("resume", ONE)])
+        await until(pilot, lambda: "LOST" in header(app))
+        await until(pilot, lambda: not app.trainers)
+
+
+async def test_a_trainer_that_ended_is_no_zombie(app, until):
+    async with app.run_test(size=(80, 24)) as pilot:
+        child = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 0"], {})
+        app.trainers.add(child)
+        await until(pilot, lambda: not app.trainers)
+        assert not psutil.pid_exists(child)
 
 
 async def test_errors_of_actions_are_notices(app, store, until):

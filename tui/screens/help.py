@@ -56,6 +56,7 @@ _STATES = {
     "stopped": "ended before its last epoch; r resumes it",
     "finished": "trained to the end",
     "failed": "ended with an error; its log says more",
+    "killed": "killed by K; r resumes it",
     "lost": "its process is gone without a word; r resumes it",
     "broken": "its directory cannot be read",
 }

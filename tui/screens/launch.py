@@ -178,7 +178,7 @@ class LaunchScreen(ModeScreen):
                 )
             )
             try:
-                start(run)
+                self.app.trainers.add(start(run))
             except (RunError, OSError):
                 remove(run)
                 raise

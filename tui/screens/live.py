@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -97,7 +98,7 @@ class LiveScreen(RunActions):
     def on_run_read(self, message: RunRead) -> None:
         """Show what was seen."""
         self._looking = False
-        view = message.view
+        view = replace(message.view, killed=message.view.directory in self.app.killed)
         if self.app.watched is None:
             self.app.watched = view.directory
         if view.directory != self.app.watched:

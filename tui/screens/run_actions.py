@@ -84,14 +84,14 @@ class RunActions(ModeScreen):
                 f"Kill {run.name}?",
                 "What it did since its last checkpoint is lost. r resumes it from there.",
                 "Kill",
-                lambda: self._work(run, kill, f"Killed {run.name}."),
+                lambda: self._work(run, self._kill, f"Killed {run.name}."),
             )
 
     def action_resume(self) -> None:
         """Start a trainer that goes on with the run."""
         run = self.chosen_run()
         if run is not None:
-            self._work(run, _resume, f"Resumed {run.name}.")
+            self._work(run, self._resume, f"Resumed {run.name}.")
 
     def action_delete(self) -> None:
         """Delete the run after a question."""
@@ -103,6 +103,14 @@ class RunActions(ModeScreen):
                 "Delete",
                 lambda: self._work(run, self._remove, f"Deleted {run.name}."),
             )
+
+    def _kill(self, run: Run) -> None:
+        kill(run)
+        self.app.killed.add(run.directory)
+
+    def _resume(self, run: Run) -> None:
+        self.app.trainers.add(start(run, resume=True))
+        self.app.killed.discard(run.directory)
 
     def _remove(self, run: Run) -> None:
         remove(run)
@@ -125,7 +133,3 @@ class RunActions(ModeScreen):
                 self.post_message(Notice(done))
 
         self.run_worker(work, thread=True, group="actions")
-
-
-def _resume(run: Run) -> None:
-    start(run, resume=True)

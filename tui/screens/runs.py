@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -60,7 +62,7 @@ class RunsScreen(RunActions):
     def on_runs_read(self, message: RunsRead) -> None:
         """Show the rows."""
         self._looking = False
-        self.query_one(RunTable).show(message.rows)
+        self.query_one(RunTable).show([self._with_own_state(row) for row in message.rows])
         self.set_class(not message.rows, "-no-runs")
         live = sum(row.is_live for row in message.rows)
         count = f"{len(message.rows)} run{'s' * (len(message.rows) != 1)}"
@@ -99,6 +101,9 @@ class RunsScreen(RunActions):
     def action_reverse(self) -> None:
         """Reverse the order."""
         self.query_one(RunTable).reverse_order()
+
+    def _with_own_state(self, row: RunRow) -> RunRow:
+        return replace(row, state="killed") if row.state == "lost" and row.directory in self.app.killed else row
 
     def _chosen_row(self) -> RunRow | None:
         tables = self.query(RunTable)

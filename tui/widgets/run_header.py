@@ -69,6 +69,8 @@ def _state_line(view: RunView, now: float, width: int) -> Content:
             parts.append(_heartbeat(now - status.heartbeat))
         if status.host and status.host != socket.gethostname():
             parts.append(_pair("on", status.host))
+    if view.state == "killed":
+        parts.append(Content.styled("r resumes it", "$text-error"))
     if view.state == "lost":
         parts.append(Content.styled("its process is gone; r resumes it", "$text-error"))
     if status.best is not None:
