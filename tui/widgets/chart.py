@@ -167,7 +167,7 @@ class Chart(Vertical, can_focus=True):
         plot.set_xlimits(*x_limits)
         plot.set_ylimits(*y_limits)
         rows = max(1, self.size.height - 4)
-        plot.set_x_formatter(LinearAxis(min(8, columns // 8), whole=True))
+        plot.set_x_formatter(LinearAxis(min(8, columns // 7), whole=True))
         plot.set_y_formatter((LogAxis if self._is_log else LinearAxis)(min(8, rows * 2 // 3 + 1)))
         for line, x, y in drawn:
             self._draw_line(plot, line, x, y, columns, x_limits)
