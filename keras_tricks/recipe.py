@@ -70,7 +70,7 @@ class Recipe(BaseModel):
         pydantic.ValidationError: A value has the wrong type or is out of range (a `ValueError`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     name: str = Field("run", min_length=1, max_length=80, pattern=r"^[\w.-]+$", description="Name of the recipe.")
     description: str = Field("", description="What it is for, in a sentence.")

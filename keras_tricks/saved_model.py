@@ -87,6 +87,8 @@ def save(
         }
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_MEMBER, json.dumps(facts))
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -101,12 +103,12 @@ def load(path: str | Path) -> SavedModel:
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if _MEMBER not in archive.namelist():
+                raise RunError(f"{path} has no class names: keras-tricks did not write it.")
             facts = json.loads(archive.read(_MEMBER))
         model = keras.models.load_model(path, compile=False)
     except FileNotFoundError as error:
         raise RunError(f"There is no model {path}.") from error
-    except KeyError as error:
-        raise RunError(f"{path} has no class names: keras-tricks did not write it.") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
     return SavedModel(model, tuple(facts["class_names"]), data.preprocessing_from_config(facts["preprocessing"]))

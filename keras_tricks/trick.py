@@ -85,7 +85,7 @@ class Trick(BaseModel):
         conflicts: Names of tricks that cannot be on with it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     name: ClassVar[str]
     source: ClassVar[Source]
@@ -122,7 +122,7 @@ class Trick(BaseModel):
         return {"trick": self.name, **handler(self)}
 
     def change_data(self, data: Any, facts: RunFacts) -> Any:
-        """Change the data plan (`keras_tricks.train.DataPlan`)."""
+        """Change the data plan (`keras_tricks.training.DataPlan`)."""
         return data
 
     def change_precision(self, policy: str, facts: RunFacts) -> str:

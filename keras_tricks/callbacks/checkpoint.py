@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_tricks.runs import Best, RunWriter
+from keras_tricks.runs import Best, RunError, RunWriter
 from keras_tricks.runs.writer import write_atomically
 
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.weights\.h5")
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(RunError):
     """No checkpoint can be read."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_tricks.callbacks.checkpoint import Position
-from keras_tricks.runs import Best, RunWriter, create_run
+from keras_tricks.runs import Best, RunWriter, State, create_run
 
 _ROWS_PER_EPOCH = 20
 
@@ -68,7 +68,7 @@ class RunLogger(keras.callbacks.Callback):
         if isinstance(run, RunWriter):
             self.run = run
         else:
-            self.run = RunWriter(create_run(run, name, {"name": name}))
+            self.run = RunWriter(create_run(run, name, None))
         self.batch_size = batch_size
         self.monitor = monitor
         self._epochs = epochs
@@ -91,7 +91,7 @@ class RunLogger(keras.callbacks.Callback):
         if self._step is None:
             self._begin(epoch)
         if self.run.stop_requested():
-            raise StopRequested("Somebody asked this run to stop.")
+            self._stop()
         self._epoch_start = time.perf_counter()
         if self._last_batch_end is not None:
             self._seconds_between_epochs = self._epoch_start - self._last_batch_end
@@ -113,7 +113,7 @@ class RunLogger(keras.callbacks.Callback):
         else:
             self.run.update(step=self._step)
         if self.run.stop_requested() and self._step_of_epoch != self._steps_per_epoch:
-            raise StopRequested("Somebody asked this run to stop.")
+            self._stop()
 
     def on_epoch_end(self, epoch, logs=None):
         """Write the epoch's row and the best value so far."""
@@ -130,9 +130,7 @@ class RunLogger(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Close the run if this callback opened it."""
-        if self._owns_run:
-            self.run.end("finished")
-            self.run.close()
+        self._end("finished")
 
     def _begin(self, epoch: int) -> None:
         """Say where this attempt starts."""
@@ -144,14 +142,26 @@ class RunLogger(keras.callbacks.Callback):
         self._step = epoch * steps + self._step_of_epoch
         self.run.begin(epochs=self._epochs, steps=self._epochs * steps, epoch=epoch, step=self._step)
 
+    def _stop(self) -> None:
+        self._end("stopped")
+        raise StopRequested("Somebody asked this run to stop.")
+
+    def _end(self, state: State, error: str | None = None) -> None:
+        """End the run if this callback opened it."""
+        if self._owns_run:
+            self.run.end(state, error)
+            self.run.close()
+
     def _require_finite_loss(self, values: dict[str, float]) -> None:
         loss = values.get("loss")
         if loss is not None and not math.isfinite(loss):
             self._write_row("step", values)
-            raise DivergedError(
+            error = DivergedError(
                 f"The loss is {loss} at step {self._step}. Lower the learning rate, lengthen the warmup, "
                 "or use bfloat16 or float32."
             )
+            self._end("failed", str(error))
+            raise error
 
     def _write_row(self, kind: str, values: dict[str, float]) -> None:
         values = {**values, "learning_rate": self._learning_rate()}

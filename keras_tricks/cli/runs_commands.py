@@ -27,6 +27,7 @@ from keras_tricks.runs import (
     list_runs,
     remove,
     request_stop,
+    schema,
     terminate,
     wait,
 )
@@ -63,8 +64,8 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
         "id": found.id,
         **found.status().model_dump(exclude={"schema_version"}),
         "directory": str(found.directory),
-        "recipe": found.document()["recipe"],
-        "versions": found.document()["versions"],
+        "recipe": found.document().get("recipe"),
+        "versions": found.document().get("versions"),
         "result": found.result(),
         "events": [event.model_dump() for event in found.events()[-10:]],
     }
@@ -88,7 +89,7 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
             out.print(f"{name:12} {document[name]}", markup=False)
     for name, value in document["last"].items():
         out.print(f"{name:12} {value:.5g}", markup=False)
-    for trick in document["recipe"].get("tricks", []):
+    for trick in (document["recipe"] or {}).get("tricks", []):
         settings = "  ".join(f"{name} {value}" for name, value in trick.items() if name != "trick")
         out.print(f"{'trick':12} {trick['trick']:18} {settings}".rstrip(), markup=False)
     for event in document["events"]:
@@ -100,7 +101,7 @@ def watch(run: _Name, runs_dir: RunsDir = None) -> None:
     """Follow a run, a line an epoch and an event, until it ends."""
     found = find_run(runs_root(runs_dir), run)
     history = found.metrics()
-    events = JsonLines(found.directory / "events.jsonl")
+    events = JsonLines(found.directory / schema.EVENTS_FILE)
     rows = history.rows
     while True:
         status = found.status()

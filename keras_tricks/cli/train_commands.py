@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from keras_tricks import presets
 from keras_tricks.cli.options import RunsDir, console, quiet_import, runs_root, say
+from keras_tricks.data_facts import FOLDER_PREFIX
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import Run, RunError, RunWriter, create_run, start
 
@@ -97,7 +99,10 @@ def train_run(directory: Path) -> None:
 
 def train_in(directory: Path, show_progress: bool, data_set: Any = None) -> None:
     """Train the recipe of a run directory in this process and exit with 1 or 130 if that does not end well."""
-    recipe = Recipe.from_document(Run(directory).document()["recipe"], str(directory))
+    recipe = Recipe.from_document(Run(directory).recipe(), str(directory))
+    backend = Run(directory).status().backend
+    if backend is not None:
+        os.environ.setdefault("KERAS_BACKEND", backend)
     with quiet_import():
         from keras_tricks import train as trainer
         from keras_tricks.callbacks import Progress, StopRequested
@@ -114,7 +119,7 @@ def train_in(directory: Path, show_progress: bool, data_set: Any = None) -> None
     except (RecipeError, RunError):
         raise
     except Exception as error:
-        say(f"the run failed: {type(error).__name__}: {error}. The log is {directory / 'train.log'}")
+        say(f"the run failed: {trainer.last_line(error)} The log is {directory / 'train.log'}")
         raise typer.Exit(1) from error
     if show_progress:
         _print_result(directory, result)
@@ -150,12 +155,23 @@ def _launch(recipe: Recipe, root: Path, dry_run: bool, detach: bool) -> None:
     with quiet_import():
         from keras_tricks import train as trainer
     data_set = trainer.load_data(recipe)
+    trainer.check(recipe, data_set)
+    for warning in data_set.warnings:
+        say(f"warning: {warning}")
     directory = _new_run(recipe, root)
     say(f"training in {directory}")
     train_in(directory, show_progress=True, data_set=data_set)
 
 
 def _new_run(recipe: Recipe, root: Path) -> Path:
+    """Make a run of the recipe that can be resumed from any working directory."""
+    places: dict[str, str] = {}
+    if recipe.data.startswith(FOLDER_PREFIX):
+        folder = Path(recipe.data.removeprefix(FOLDER_PREFIX)).expanduser().resolve()
+        places["data"] = f"{FOLDER_PREFIX}{folder}"
+    if recipe.data_dir is not None:
+        places["data_dir"] = str(Path(recipe.data_dir).expanduser().resolve())
+    recipe = recipe.changed(**places)
     return create_run(root, recipe.name, recipe.model_dump(mode="json"), argv=sys.argv)
 
 

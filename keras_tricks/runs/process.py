@@ -100,8 +100,11 @@ def remove(run: Run) -> None:
     Raises:
         RunError: The run is alive.
     """
+    is_live = False
     with contextlib.suppress(FileNotFoundError):
-        if run.is_locked():
+        with contextlib.suppress(RunError):
+            is_live = run.status().state in LIVE_STATES
+        if is_live or run.is_locked():
             raise RunError(f"{run.id} is being trained. Stop it first.")
         shutil.rmtree(run.directory)
 

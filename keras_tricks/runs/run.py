@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -45,6 +46,19 @@ class Run:
         """The content of `recipe.json`: recipe, argv, versions, host, creation time, parent."""
         return self._read(schema.RECIPE_FILE)
 
+    def recipe(self) -> dict[str, Any]:
+        """The recipe that the run was started with.
+
+        Raises:
+            RunError: There is none: a `model.fit` of somebody's own wrote the run.
+        """
+        recipe = self.document().get("recipe")
+        if not isinstance(recipe, dict):
+            raise RunError(
+                f"{self.id} has no recipe: it is a model.fit with RunLogger, which only its script can repeat."
+            )
+        return recipe
+
     def status(self) -> Status:
         """The content of `status.json`, with the state as it is now.
 
@@ -68,7 +82,11 @@ class Run:
 
     def events(self) -> list[Event]:
         """All events so far."""
-        return [Event.model_validate(record) for record in JsonLines(self._path(schema.EVENTS_FILE))]
+        events = []
+        for record in JsonLines(self._path(schema.EVENTS_FILE)):
+            with contextlib.suppress(ValidationError):
+                events.append(Event.model_validate(record))
+        return events
 
     def metrics(self) -> MetricsHistory:
         """All metrics so far, as a history that `update` carries on."""
@@ -164,7 +182,8 @@ def find_run(root: str | Path, name: str) -> Run:
         return Run(name)
     runs = list_runs(root)
     if name == "last" and runs:
-        return runs[0]
+        stamp = runs[0].id.partition("-")[0]
+        return max((run for run in runs if run.id.startswith(stamp)), key=lambda run: run.document().get("created", 0))
     found = [run for run in runs if name == run.id] or [run for run in runs if name in run.id]
     if len(found) == 1:
         return found[0]

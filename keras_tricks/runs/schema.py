@@ -25,6 +25,7 @@ PLOTS = "plots"
 State = Literal["queued", "starting", "running", "stopped", "finished", "failed", "lost"]
 TERMINAL_STATES: frozenset[str] = frozenset({"stopped", "finished", "failed"})
 
+_METRIC_KEYS = frozenset({"values", "last", "best", "metrics"})
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -68,6 +69,7 @@ class Status(_Record):
     steps: int = 0
     images_per_second: float | None = None
     eta_s: float | None = None
+    backend: str | None = None
     best: Best | None = None
     last: dict[str, float] = Field(default_factory=dict)
     error: str | None = None
@@ -76,9 +78,8 @@ class Status(_Record):
 class MetricRow(_Record):
     """One line of `metrics.jsonl`.
 
-    Kinds: `step` (running means of the epoch in progress), `epoch` (its final values, validation included), `eval` (an
-    evaluation of a finished model), and `attempt`, which says from which step an attempt goes on: rows of older
-    attempts with a greater step no longer count.
+    Kinds: `step` (running means of the epoch in progress), `epoch` (its final values, validation included), and
+    `attempt`, which says from which step an attempt goes on: rows of older attempts beyond it no longer count.
     """
 
     kind: str
@@ -90,7 +91,7 @@ class MetricRow(_Record):
 
 
 class Event(_Record):
-    """One line of `events.jsonl`: a checkpoint, a warning, a change of the loss scale ..."""
+    """One line of `events.jsonl`: a checkpoint, a warning, a resume, a stop."""
 
     kind: str
     t: float
@@ -105,8 +106,8 @@ def encode(document: Any) -> str:
 
 
 def decode(text: str | bytes) -> Any:
-    """Return what `encode` wrote, with NaN and infinities as floats again."""
-    return _decode_numbers(json.loads(text))
+    """Return what `encode` wrote, with NaN and infinities as floats again where metrics stand."""
+    return _decode_numbers(json.loads(text), is_metric=False)
 
 
 def check_schema(document: dict[str, Any], what: str) -> None:
@@ -129,11 +130,11 @@ def _encode_numbers(value: Any) -> Any:
     return value
 
 
-def _decode_numbers(value: Any) -> Any:
+def _decode_numbers(value: Any, is_metric: bool) -> Any:
     if isinstance(value, str):
-        return _NOT_FINITE.get(value, value)
+        return _NOT_FINITE.get(value, value) if is_metric else value
     if isinstance(value, dict):
-        return {key: _decode_numbers(item) for key, item in value.items()}
+        return {key: _decode_numbers(item, is_metric or key in _METRIC_KEYS) for key, item in value.items()}
     if isinstance(value, list):
-        return [_decode_numbers(item) for item in value]
+        return [_decode_numbers(item, is_metric) for item in value]
     return value

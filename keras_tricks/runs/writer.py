@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import ValidationError
 
 from keras_tricks.runs import schema
 from keras_tricks.runs.schema import RunError, State, Status
@@ -28,14 +29,15 @@ _LOCK_PATIENCE_S = 2.0
 def create_run(
     root: str | Path,
     name: str,
-    recipe: dict[str, Any],
+    recipe: dict[str, Any] | None,
     *,
     argv: list[str] | None = None,
     parent: str | None = None,
 ) -> Path:
     """Make a new run directory under `root` and return it.
 
-    It is named `<UTC stamp>-<name>-<4 hex digits>`, holds `recipe.json`, and its state is `queued`.
+    It is named `<UTC stamp>-<name>-<4 hex digits>`, holds `recipe.json`, and its state is `queued`. Without a recipe it
+    is the record of somebody's own `model.fit`.
 
     Raises:
         RunError: `root` is full, read-only or not a directory. Nothing is left behind then.
@@ -52,7 +54,7 @@ def create_run(
         "host": socket.gethostname(),
         "git_commit": _git_commit(),
         "versions": _versions(),
-        "seed": recipe.get("seed"),
+        "seed": None if recipe is None else recipe.get("seed"),
         "parent": parent,
     }
     try:
@@ -73,15 +75,22 @@ def create_run(
     return directory
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` so that a reader, or a crash, sees either the old file or the new one."""
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
+    """Write `content` so that a reader sees either the old file or the new one.
+
+    Args:
+        path: The file.
+        content: What to write.
+        durable: Wait until it is on the disk, so that a crash of the machine keeps it too. Defaults to True.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     data = content.encode() if isinstance(content, str) else content
     try:
         with temporary.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -244,8 +253,14 @@ class RunWriter:
             document = schema.decode((self.directory / schema.STATUS_FILE).read_bytes())
         except (OSError, ValueError):
             return Status()
-        schema.check_schema(document, str(self.directory / schema.STATUS_FILE))
-        return Status.model_validate(document)
+        try:
+            schema.check_schema(document, str(self.directory / schema.STATUS_FILE))
+            return Status.model_validate(document)
+        except ValidationError:
+            return Status()
+        except RunError:
+            self._lock_file.close()
+            raise
 
     def _row(self, kind: str, epoch: int, step: int, values: dict[str, float]) -> dict[str, Any]:
         return {
@@ -277,7 +292,11 @@ class RunWriter:
     def _write_status(self) -> None:
         with self._guard:
             self.status = self.status.model_copy(update={"heartbeat": time.time()})
-            write_atomically(self.directory / schema.STATUS_FILE, schema.encode(self.status.model_dump()))
+            write_atomically(
+                self.directory / schema.STATUS_FILE,
+                schema.encode(self.status.model_dump()),
+                durable=self.status.state in schema.TERMINAL_STATES,
+            )
 
     def _beat(self) -> None:
         while not self._closing.wait(1.0):

@@ -82,7 +82,9 @@ def test_a_request_to_stop_ends_fit_like_ctrl_c(tmp_path):
     with pytest.raises(StopRequested):
         fit(classifier(), 1000, [logger, Crash(2, lambda: request_stop(list_runs(tmp_path)[0]))])
     assert issubclass(StopRequested, KeyboardInterrupt)
-    logger.run.close()
+    (run,) = list_runs(tmp_path)
+    assert run.status().state == "stopped"
+    assert not run.is_locked()
 
 
 def test_a_loss_that_is_not_a_number_ends_fit_and_is_on_record(tmp_path):
@@ -92,7 +94,7 @@ def test_a_loss_that_is_not_a_number_ends_fit_and_is_on_record(tmp_path):
     poison = Crash(1, lambda: model.layers[-1].kernel.assign(np.full((8, 3), np.nan)))
     with pytest.raises(DivergedError, match="The loss is nan at step 7"):
         fit(model, 5, [logger, poison, checkpoint])
-    logger.run.close()
+    assert list_runs(tmp_path)[0].status().state == "failed"
     assert checkpoint.positions() == [(1, 0)]
     last = list_runs(tmp_path)[0].metrics().rows[-1]
     assert math.isnan(last.values["loss"])

@@ -260,11 +260,16 @@ def test_find_run_takes_ids_parts_paths_and_last(tmp_path):
         runs.find_run(tmp_path, "-")
     with pytest.raises(RunError, match="There is no run 'gamma'"):
         runs.find_run(tmp_path, "gamma")
-    assert runs.find_run(tmp_path, "last").document()["name"] in {"alpha", "beta"}
+    zeta = runs.create_run(tmp_path, "zeta", {})
+    assert runs.find_run(tmp_path, "last").directory == zeta
+    time.sleep(0.01)
+    aardvark = runs.create_run(tmp_path, "aardvark", {})
+    assert runs.find_run(tmp_path, "last").directory == aardvark
 
 
 def test_remove_refuses_a_run_that_is_trained(directory):
-    with RunWriter(directory):
+    with RunWriter(directory) as writer:
+        writer.begin(epochs=1, steps=1)
         with pytest.raises(RunError, match="Stop it first"):
             runs.remove(Run(directory))
     runs.remove(Run(directory))
@@ -277,3 +282,33 @@ def test_the_heartbeat_beats_while_the_trainer_is_busy(directory):
         before = Run(directory).status().heartbeat
         time.sleep(1.5)
         assert Run(directory).status().heartbeat > before
+
+
+def test_a_run_named_like_a_number_keeps_its_name(tmp_path):
+    directory = runs.create_run(tmp_path, "NaN", {"name": "NaN"})
+    assert Run(directory).recipe() == {"name": "NaN"}
+    assert Run(directory).document()["name"] == "NaN"
+
+
+def test_a_run_without_a_recipe_says_so(tmp_path):
+    with pytest.raises(RunError, match="has no recipe"):
+        Run(runs.create_run(tmp_path, "fit", None)).recipe()
+
+
+def test_a_starting_run_is_not_removed(directory):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        status = json.loads((directory / schema.STATUS_FILE).read_text())
+        (directory / schema.STATUS_FILE).write_text(json.dumps({**status, "state": "starting", "pid": child.pid}))
+        with pytest.raises(RunError, match="Stop it first"):
+            runs.remove(Run(directory))
+    finally:
+        child.kill()
+        child.wait()
+    runs.remove(Run(directory))
+
+
+def test_a_status_of_the_wrong_shape_does_not_stop_a_new_attempt(directory):
+    (directory / schema.STATUS_FILE).write_text('{"epoch": "many"}')
+    with RunWriter(directory) as writer:
+        assert writer.status.attempt == 1

@@ -241,3 +241,92 @@ def test_other_backends_train_resume_and_evaluate(tmp_path, backend):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
     evaluated = json.loads(keras_tricks("evaluate", "last", "--json"))
     assert evaluated["accuracy"] == pytest.approx(Run(directory).result()["metrics"]["val_accuracy"], abs=1e-5)
+
+
+def test_a_run_on_two_replicas_goes_on_within_an_epoch(tmp_path, two_replicas, monkeypatch):
+    from keras_tricks import train
+    from keras_tricks.callbacks import StopRequested
+
+    recipe = RECIPE.changed(epochs=2, replicas=2)
+    whole, broken = new_run(tmp_path, recipe, "whole"), new_run(tmp_path, recipe, "broken")
+    train.run(recipe, whole)
+    with monkeypatch.context() as patched:
+        patched.setattr(RunWriter, "stop_requested", lambda writer: writer.status.step == 15)
+        with pytest.raises(StopRequested):
+            train.run(recipe, broken)
+    train.run(recipe, broken)
+    for ours, theirs in zip(weights(broken), weights(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    for name in ("loss", "accuracy", "val_loss"):
+        np.testing.assert_allclose(
+            Run(broken).metrics().series(name)[1], Run(whole).metrics().series(name)[1], rtol=0, atol=1e-4
+        )
+    assert train.trained(whole).replicas.count == 1
+
+
+def test_stopped_while_it_loads_within_an_epoch_it_keeps_the_epochs_metrics(tmp_path, unbroken, monkeypatch):
+    from keras_tricks import train
+    from keras_tricks.callbacks import StopRequested
+
+    directory = new_run(tmp_path)
+    for step in (27, 27):
+        with monkeypatch.context() as patched:
+            patched.setattr(RunWriter, "stop_requested", lambda writer, at=step: writer.status.step == at)
+            with pytest.raises(StopRequested):
+                train.run(RECIPE, directory)
+    train.run(RECIPE, directory)
+    assert_same_end(directory, unbroken)
+
+
+def test_a_second_signal_in_the_epoch_saves_nothing(tmp_path, monkeypatch):
+    from keras_tricks import train
+
+    directory = new_run(tmp_path)
+
+    def interrupt(writer):
+        if writer.status.step == 15:
+            raise KeyboardInterrupt
+        return False
+
+    monkeypatch.setattr(RunWriter, "stop_requested", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(RECIPE, directory)
+    assert sorted(path.name for path in (directory / schema.CHECKPOINTS).glob("*.h5")) == ["epoch-0001.weights.h5"]
+    assert Run(directory).status().state == "stopped"
+
+
+@pytest.mark.parametrize("images", [1, 33, 65, 104, 360, 361])
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_no_replica_is_left_without_a_validation_image(images, replicas):
+    from keras_tricks.training import evaluation_batch_size
+
+    try:
+        batch_size = evaluation_batch_size(images, 32, replicas)
+    except RecipeError:
+        assert images < replicas or all(
+            0 < images % b <= b // replicas * (replicas - 1) for b in range(replicas, 33, replicas)
+        )
+        return
+    assert batch_size <= 32
+    assert batch_size % replicas == 0
+    rest = images % batch_size or batch_size
+    assert rest > batch_size // replicas * (replicas - 1)
+
+
+def test_a_run_cannot_go_on_with_another_backend(tmp_path):
+    from keras_tricks import train
+
+    directory = new_run(tmp_path)
+    with RunWriter(directory) as writer:
+        writer.update("stopped", backend="another")
+    with pytest.raises(RunError, match="Set KERAS_BACKEND=another"):
+        train.run(RECIPE, directory)
+
+
+def test_a_schedule_that_rounding_leaves_no_steps_is_refused_before_training():
+    from keras_tricks import data, train
+
+    recipe = Recipe(epochs=1, batch_size=700, image_size=8, tricks=(tricks.Warmup(epochs=0.9), tricks.CosineDecay()))
+    assert recipe.problems() == []
+    with pytest.raises(RecipeError, match="does not fit into 2 steps, 2 of them warmup"):
+        train.check(recipe, data.load("digits"))

@@ -1,0 +1,250 @@
+"""Build what a recipe trains: the one place that knows in which order tricks take hold."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+
+from keras_tricks import data, models, optimizers
+from keras_tricks.callbacks import Position
+from keras_tricks.distribute import Replicas, choose_replicas
+from keras_tricks.model_facts import model_facts
+from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.trick import RunFacts, Trick
+from keras_tricks.tricks import TRICKS, Warmup
+
+START = Position(0)
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """How images become batches: the value that the data stage of the tricks changes.
+
+    Args:
+        preprocessing: What happens to each image.
+        batch_transforms: What happens to each training batch; of several that mix images, each batch gets one.
+    """
+
+    preprocessing: data.Preprocessing
+    batch_transforms: tuple[Callable[..., Any], ...] = ()
+
+    def with_batch_transform(self, transform: Callable[..., Any]) -> DataPlan:
+        """Return a plan with one more transform."""
+        return replace(self, batch_transforms=(*self.batch_transforms, transform))
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that `model.fit` needs for a recipe.
+
+    Args:
+        recipe: The recipe.
+        facts: What the tricks knew.
+        replicas: The devices.
+        data_set: The images.
+        plan: How they become batches.
+        model: The compiled model.
+        callbacks: The tricks' own callbacks.
+    """
+
+    recipe: Recipe
+    facts: RunFacts
+    replicas: Replicas
+    data_set: data.ImageDataSet
+    plan: DataPlan
+    model: keras.Model
+    callbacks: list[keras.callbacks.Callback]
+
+    def training_batches(self, position: Position = START) -> Any:
+        """The batches from `position` on to the end of the run, in the recipe's order."""
+        return data.training_batches(
+            self.data_set,
+            self.plan.preprocessing,
+            self.recipe.batch_size,
+            seed=self.recipe.seed,
+            first_epoch=position.epoch,
+            first_step=position.step,
+            epochs=self.recipe.epochs,
+            batch_transforms=self.plan.batch_transforms,
+        )
+
+    def validation_batches(self) -> Any:
+        """The validation images, each once."""
+        batch_size = evaluation_batch_size(self.data_set.validation.size, self.recipe.batch_size, self.replicas.count)
+        return data.evaluation_batches(self.data_set, self.plan.preprocessing, batch_size)
+
+
+def build(recipe: Recipe, data_set: data.ImageDataSet | None = None) -> Training:
+    """Build data, model, optimizer and loss of a recipe, with its tricks in their order.
+
+    Args:
+        recipe: What to train.
+        data_set: Its data set, where it has been loaded already.
+
+    Raises:
+        RecipeError: The recipe has problems, or its data set cannot be used.
+    """
+    _require_no_errors(recipe)
+    data_set = data_set or load_data(recipe)
+    replicas, facts = check(recipe, data_set)
+    tricks = in_order(recipe.tricks)
+
+    plan = DataPlan(data.preprocessing_for(data_set.facts, facts.image_size))
+    for trick in tricks:
+        plan = trick.change_data(plan, facts)
+
+    policy = "float32"
+    for trick in tricks:
+        policy = trick.change_precision(policy, facts)
+
+    keras.utils.set_random_seed(recipe.seed)
+    with _dtype_policy(policy), replicas.scope():
+        model = _build_model(tricks, facts)
+
+        optimizer: Any = optimizers.SGD(
+            _learning_rate(recipe, facts),
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov and recipe.momentum > 0,
+            weight_decay=recipe.weight_decay,
+        )
+        for trick in tricks:
+            optimizer = trick.change_optimizer(optimizer, facts)
+
+        loss: Any = keras.losses.CategoricalCrossentropy(from_logits=True)
+        for trick in tricks:
+            loss = trick.change_loss(loss, facts)
+
+        for trick in tricks:
+            model = trick.change_training(model, facts)
+        model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+
+    callbacks = [callback for trick in tricks for callback in trick.callbacks(facts)]
+    return Training(recipe, facts, replicas, data_set, plan, model, callbacks)
+
+
+def check(recipe: Recipe, data_set: data.ImageDataSet) -> tuple[Replicas, RunFacts]:
+    """Find what only this machine and the loaded data can tell to be wrong, before anything is built.
+
+    Args:
+        recipe: What to train.
+        data_set: Its data set.
+
+    Returns:
+        The devices, and what the tricks may know.
+
+    Raises:
+        RecipeError: The recipe has problems here.
+    """
+    replicas = choose_replicas(recipe.replicas)
+    _require_no_errors(recipe, replicas.count)
+    if recipe.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise RecipeError("TensorBoard logs need the package tensorboard: pip install tensorboard")
+    try:
+        facts = _facts(recipe, data_set, replicas)
+        evaluation_batch_size(data_set.validation.size, recipe.batch_size, replicas.count)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    try:
+        _learning_rate(recipe, facts)
+    except ValueError as error:
+        raise RecipeError(
+            f"The schedule does not fit into {facts.total_steps} steps, {facts.warmup_steps} of them warmup. "
+            f"Set more epochs, a smaller batch or a shorter warmup. ({error})"
+        ) from error
+    return replicas, facts
+
+
+def evaluation_batch_size(images: int, most: int, replicas: int) -> int:
+    """Return the largest batch, up to `most`, whose last, partial batch leaves no replica without an image.
+
+    Args:
+        images: How many images there are.
+        most: The largest batch to use.
+        replicas: How many devices share a batch.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    for batch_size in range(most // replicas * replicas, 0, -replicas):
+        rest = images % batch_size
+        if rest == 0 or rest > batch_size // replicas * (replicas - 1):
+            return batch_size
+    raise RecipeError(
+        f"{images} validation images cannot be shared out to {replicas} replicas. Set another number of replicas."
+    )
+
+
+def load_data(recipe: Recipe) -> data.ImageDataSet:
+    """Load the data set of a recipe.
+
+    Raises:
+        RecipeError: It is not there, or cannot be used; the message says why and how to get it.
+    """
+    try:
+        return data.load(recipe.data, data_dir=recipe.data_dir, seed=recipe.seed)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+def in_order(tricks: tuple[Trick, ...]) -> list[Trick]:
+    """Return tricks in the order in which they take hold within a stage: the catalogue's."""
+    return sorted(tricks, key=lambda trick: list(TRICKS).index(trick.name))
+
+
+def _require_no_errors(recipe: Recipe, replicas: int | None = None) -> None:
+    errors = [problem for problem in recipe.problems(replicas) if problem.level == "error"]
+    if errors:
+        raise RecipeError(" ".join(problem.message for problem in errors))
+
+
+def _facts(recipe: Recipe, data_set: data.ImageDataSet, replicas: Replicas) -> RunFacts:
+    steps_per_epoch = data.steps_per_epoch(data_set, recipe.batch_size)
+    warmup = recipe.trick("warmup")
+    return RunFacts(
+        model=recipe.model,
+        classes=len(data_set.class_names),
+        image_size=recipe.resolved_image_size(),
+        batch_size=recipe.batch_size,
+        replicas=replicas.count,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps_per_epoch,
+        warmup_steps=round(warmup.epochs * steps_per_epoch) if isinstance(warmup, Warmup) else 0,
+    )
+
+
+def _learning_rate(recipe: Recipe, facts: RunFacts) -> Any:
+    learning_rate: Any = recipe.learning_rate
+    for trick in in_order(recipe.tricks):
+        learning_rate = trick.change_learning_rate(learning_rate, facts)
+    return learning_rate
+
+
+def _build_model(tricks: list[Trick], facts: RunFacts) -> keras.Model:
+    model = model_facts(facts.model)
+    arguments: dict[str, Any] = {
+        "input_shape": (facts.image_size, facts.image_size, 3),
+        "classes": facts.classes,
+        "classifier_activation": None,
+    }
+    if "resnet_variants" in model.features:
+        arguments["variant"] = "A"
+    if "batch_norm" in model.features and facts.replicas > 1:
+        arguments["synchronized_batch_norm"] = True
+    for trick in tricks:
+        arguments = trick.change_model(arguments, facts)
+    return getattr(models, model.builder)(**arguments)
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
