@@ -1,5 +1,6 @@
 """Optimizers that Keras lacks, each usable with `compile` and `fit`."""
 
+from keras_tricks.optimizers.adaptive_gradient_clipping import AdaptiveGradientClipping
 from keras_tricks.optimizers.sgd import NO_BIAS_DECAY, SGD
 
-__all__ = ["NO_BIAS_DECAY", "SGD"]
+__all__ = ["NO_BIAS_DECAY", "SGD", "AdaptiveGradientClipping"]
