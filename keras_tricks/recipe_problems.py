@@ -155,7 +155,10 @@ def _schedule_problems(recipe: Recipe) -> list[Problem]:
     problems = []
     warmup, step, cosine = (recipe.trick(name) for name in ("warmup", "step_decay", "cosine_decay"))
     warmup_epochs = warmup.epochs if isinstance(warmup, Warmup) else 0.0
-    if warmup_epochs > recipe.epochs or (warmup_epochs == recipe.epochs and (step or cosine)):
+    if warmup_epochs == recipe.epochs:
+        message = "The whole run is warmup. Set warmup.epochs to less, or epochs to more."
+        problems.append(Problem("warning", "warmup.epochs", message))
+    if warmup_epochs > recipe.epochs:
         problems.append(
             Problem(
                 "error",

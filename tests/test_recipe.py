@@ -91,6 +91,9 @@ def test_needs_of_the_model(monkeypatch):
 def test_warmup_longer_than_the_run():
     problems = found(Recipe(epochs=4, tricks=(tricks.Warmup(epochs=5), tricks.CosineDecay())))
     assert problems["error", "warmup.epochs"].startswith("A warmup of 5 epochs does not fit into a run of 4.")
+    assert found(Recipe(epochs=5, tricks=(tricks.Warmup(epochs=5), tricks.CosineDecay()))) == {
+        ("warning", "warmup.epochs"): "The whole run is warmup. Set warmup.epochs to less, or epochs to more."
+    }
     assert not found(Recipe(epochs=6, tricks=(tricks.Warmup(epochs=5), tricks.CosineDecay())))
 
 

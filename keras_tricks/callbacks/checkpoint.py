@@ -88,8 +88,11 @@ class Checkpoint(keras.callbacks.Callback):
                 self._event("warning", f"The checkpoint of {_words(position)} is damaged; taking the one before.")
                 continue
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._path(position, "weights.h5"))
-            _set_seeds(model, facts["seeds"])
+            try:
+                model.load_weights(self._path(position, "weights.h5"))
+                _set_seeds(model, facts["seeds"])
+            except ValueError as error:
+                raise CheckpointError(f"The checkpoint of {_words(position)} is of another model.") from error
             self._metrics_of_epoch = (position.epoch, facts["metrics"]) if position.step else None
             if self.run is not None:
                 best = facts["best"]
@@ -154,9 +157,9 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             facts = json.loads(self._path(position, "json").read_text())
             whole = path.stat().st_size == facts["size"] and _checksum(path) == facts["crc32"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return facts if whole else None
+        return facts if whole and facts.keys() >= {"seeds", "metrics", "best"} else None
 
     def _path(self, position: Position, ending: str) -> Path:
         step = f"-step-{position.step:07d}" if position.step else ""

@@ -33,6 +33,8 @@ catalogue.add_to(app)
 
 @app.callback(invoke_without_command=True)
 def _open_ui(context: typer.Context, runs_dir: RunsDir = None) -> None:
+    if runs_dir is not None:
+        os.environ["KERAS_TRICKS_RUNS"] = str(runs_dir)
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -53,7 +55,10 @@ def main(arguments: Sequence[str] | None = None, command: typer.Typer = app) -> 
     try:
         command(None if arguments is None else list(arguments))
     except (RecipeError, RunError) as error:
-        say(str(error))
+        say(" ".join(str(error).split()))
+        sys.exit(2)
+    except OSError as error:
+        say(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
         sys.exit(2)
 
 

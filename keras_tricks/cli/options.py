@@ -15,8 +15,9 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from keras_tricks.runs import default_root
+from keras_tricks.runs import default_root, schema
 
 RunsDir = Annotated[
     Path | None,
@@ -43,15 +44,15 @@ def say(message: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print a document as JSON on standard output."""
-    print(json.dumps(document, indent=2, default=str))
+    """Print a document as JSON on standard output, with NaN and infinities as strings."""
+    print(json.dumps(schema.without_nan(document), indent=2, default=str, allow_nan=False))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
     """Print a table."""
     table = Table(*columns, box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     console().print(table)
 
 

@@ -89,7 +89,10 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
             out.print(f"{name:12} {document[name]}", markup=False)
     for name, value in document["last"].items():
         out.print(f"{name:12} {value:.5g}", markup=False)
-    for trick in (document["recipe"] or {}).get("tricks", []):
+    recipe = document["recipe"] if isinstance(document["recipe"], dict) else {}
+    for trick in recipe.get("tricks", []):
+        if not isinstance(trick, dict) or "trick" not in trick:
+            continue
         settings = "  ".join(f"{name} {value}" for name, value in trick.items() if name != "trick")
         out.print(f"{'trick':12} {trick['trick']:18} {settings}".rstrip(), markup=False)
     for event in document["events"]:

@@ -102,7 +102,7 @@ class Event(_Record):
 
 def encode(document: Any) -> str:
     """Return `document` as one line of JSON, with NaN and infinities as strings."""
-    return json.dumps(_encode_numbers(document), allow_nan=False, separators=(",", ":"))
+    return json.dumps(without_nan(document), allow_nan=False, separators=(",", ":"))
 
 
 def decode(text: str | bytes) -> Any:
@@ -120,13 +120,14 @@ def check_schema(document: dict[str, Any], what: str) -> None:
         )
 
 
-def _encode_numbers(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Return a document with NaN and infinities as strings, which JSON has no numbers for."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):
-        return {key: _encode_numbers(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode_numbers(item) for item in value]
+        return [without_nan(item) for item in value]
     return value
 
 

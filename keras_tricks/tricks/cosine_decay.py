@@ -22,9 +22,11 @@ class CosineDecay(Trick):
     final_fraction: float = Field(0.0, ge=0, lt=1, description="Share of the full rate that is left at the end.")
 
     def change_learning_rate(self, learning_rate: float, facts: RunFacts) -> Any:
-        """Return Keras's CosineDecay over the steps after the warmup."""
+        """Return Keras's CosineDecay over the steps after the warmup, if there are any."""
         import keras
 
+        if facts.warmup_steps >= facts.total_steps:
+            return learning_rate
         return keras.optimizers.schedules.CosineDecay(
             learning_rate, facts.total_steps - facts.warmup_steps, alpha=self.final_fraction
         )

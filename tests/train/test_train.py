@@ -1,5 +1,6 @@
 """`train.run`: a run that is stopped, killed or damaged ends as one that was left alone."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -243,6 +244,7 @@ def test_other_backends_train_resume_and_evaluate(tmp_path, backend):
     assert evaluated["accuracy"] == pytest.approx(Run(directory).result()["metrics"]["val_accuracy"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_replicas_goes_on_within_an_epoch(tmp_path, two_replicas, monkeypatch):
     from keras_tricks import train
     from keras_tricks.callbacks import StopRequested
@@ -323,10 +325,24 @@ def test_a_run_cannot_go_on_with_another_backend(tmp_path):
         train.run(RECIPE, directory)
 
 
-def test_a_schedule_that_rounding_leaves_no_steps_is_refused_before_training():
+def test_a_run_that_is_all_warmup_after_rounding_has_a_schedule():
     from keras_tricks import data, train
 
     recipe = Recipe(epochs=1, batch_size=700, image_size=8, tricks=(tricks.Warmup(epochs=0.9), tricks.CosineDecay()))
     assert recipe.problems() == []
-    with pytest.raises(RecipeError, match="does not fit into 2 steps, 2 of them warmup"):
-        train.check(recipe, data.load("digits"))
+    _, facts = train.check(recipe, data.load("digits"))
+    assert (facts.warmup_steps, facts.total_steps) == (2, 2)
+
+
+def test_too_few_images_for_a_batch_are_refused_before_training():
+    from keras_tricks import train
+
+    with pytest.raises(RecipeError, match="choose a smaller batch"):
+        train.check(RECIPE.changed(batch_size=1000), small_data())
+
+
+def small_data():
+    from keras_tricks import data
+
+    whole = data.load("digits")
+    return dataclasses.replace(whole, train=whole.validation)
