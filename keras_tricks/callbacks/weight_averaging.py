@@ -37,9 +37,9 @@ class WeightAveraging(keras.callbacks.Callback):
     average in the model after `predict`.
 
     A step is what the optimizer counts in `iterations`: micro-steps and steps that a `LossScaleOptimizer` skips are
-    none. The average takes two more copies of the weights on the device, a third while the model holds it, and a handful
-    of kernels a step, for whose result nothing waits. With several replicas it follows the first one; the statistics of
-    unsynchronized batch normalizations differ on the others.
+    none. The average takes two more copies of the weights on the device, a third while the model holds it, and a
+    handful of kernels a step, for whose result nothing waits. With several replicas it follows the first one; the
+    statistics of unsynchronized batch normalizations differ on the others.
 
     Example:
 
