@@ -1,5 +1,25 @@
 """Image classification models with the signature of `keras.applications`."""
 
+from keras_tricks.models.nf_resnet import NFResNet20, NFResNet26, NFResNet50, NFResNet101
+from keras_tricks.models.nfnet import (
+    NFNetF0,
+    NFNetF0Plus,
+    NFNetF1,
+    NFNetF1Plus,
+    NFNetF2,
+    NFNetF2Plus,
+    NFNetF3,
+    NFNetF3Plus,
+    NFNetF4,
+    NFNetF4Plus,
+    NFNetF5,
+    NFNetF5Plus,
+    NFNetF6,
+    NFNetF6Plus,
+    NFNetF7,
+    NFNetF7Plus,
+    NFNetTiny,
+)
 from keras_tricks.models.resnet import (
     ResNet18,
     ResNet20,
@@ -12,6 +32,27 @@ from keras_tricks.models.resnet import (
 )
 
 __all__ = [
+    "NFNetF0",
+    "NFNetF0Plus",
+    "NFNetF1",
+    "NFNetF1Plus",
+    "NFNetF2",
+    "NFNetF2Plus",
+    "NFNetF3",
+    "NFNetF3Plus",
+    "NFNetF4",
+    "NFNetF4Plus",
+    "NFNetF5",
+    "NFNetF5Plus",
+    "NFNetF6",
+    "NFNetF6Plus",
+    "NFNetF7",
+    "NFNetF7Plus",
+    "NFNetTiny",
+    "NFResNet20",
+    "NFResNet26",
+    "NFResNet50",
+    "NFResNet101",
     "ResNet18",
     "ResNet20",
     "ResNet34",

@@ -75,7 +75,7 @@ def _check_input_shape(facts: ModelFacts, input_shape: Sequence[int | None]) -> 
     if largest is not None and any(size > largest for size in sizes):
         raise ValueError(
             f"Expected images of at most {largest}x{largest} pixels for {facts.title}, whose stem "
-            "does not shrink them; ResNet18 and deeper ImageNet models take larger ones. "
+            "does not shrink them; the ImageNet models take larger ones. "
             f"Received: input_shape={input_shape!r}"
         )
 

@@ -8,7 +8,13 @@ from keras import layers
 from keras_tricks import models
 from keras_tricks.model_facts import MODELS, model_facts
 
-FAST = {"resnet20": "ABCD", "resnet18": "AD", "resnet50": "AD"}
+FAST = {
+    "resnet20": "ABCD",
+    "resnet18": "AD",
+    "resnet50": "AD",
+    "nf_resnet20": ("original",),
+    "nfnet_tiny": ("original",),
+}
 
 
 def facts_and_variants(fast):
@@ -48,9 +54,9 @@ def test_parameters_are_the_published_ones():
     }
     for name, counts in published.items():
         assert {variant: MODELS[name].parameters[variant] for variant in counts} == counts
-    millions = {name: round(MODELS[name].parameters["A"] / 1e6, 2) for name in MODELS}
+    millions = {name: round(MODELS[name].parameters["A"] / 1e6, 2) for name in ("resnet20", "resnet56")}
     assert (millions["resnet20"], millions["resnet56"]) == (0.27, 0.86)
-    assert round(millions["resnet110"], 1) == 1.7
+    assert round(MODELS["resnet110"].parameters["A"] / 1e6, 1) == 1.7
 
 
 def test_names_lead_to_builders():
