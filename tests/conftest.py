@@ -43,9 +43,9 @@ def two_replicas():
 
     if keras.backend.backend() != "tensorflow":
         pytest.skip("replicas need the TensorFlow backend")
-    import tensorflow as tf
+    from keras_tricks.distribute.strategy import choose_replicas
 
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return choose_replicas(2).strategy
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,4 +59,19 @@ def choose_replicas(requested: int | None = None) -> Replicas:
         )
     if count == 1:
         return Replicas(1)
-    return Replicas(count, tf.distribute.MirroredStrategy([device.name for device in devices[:count]]))
+    return Replicas(count, mirrored_strategy(tuple(device.name for device in devices[:count])))
+
+
+@functools.cache
+def mirrored_strategy(devices: tuple[str, ...]) -> Any:
+    """Return the `tf.distribute.MirroredStrategy` over these devices, always the same one.
+
+    Two strategies over the same devices number their collective operations alike, and TensorFlow takes the second
+    one's synchronized batch normalization for the first one's: "Shape mismatch in the collective instance".
+
+    Args:
+        devices: The names of the devices, such as `("/device:GPU:0", "/device:GPU:1")`.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(devices))
