@@ -1,0 +1,61 @@
+"""What can be said of a source of weights without opening it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+SUFFIXES = {".safetensors": "safetensors", ".npz": "npz", ".keras": "keras", ".weights.h5": "keras"}
+"""The endings of files of weights, and the kind that each is."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_OTHER_SUFFIXES = (".bin", ".ckpt", ".h5", ".msgpack", ".onnx", ".pickle", ".pkl", ".pt", ".pth", ".tar", ".tf", ".zip")
+
+ACCEPTED = (
+    "'imagenet' (those that Keras publishes), the path of a .safetensors file (timm's), of a .npz file (DeepMind's), "
+    "of a .keras or .weights.h5 file (ours), or the id of a repository on the Hugging Face hub "
+    "such as 'timm/dm_nfnet_f0.dm_in1k'"
+)
+"""The sources of weights, for messages."""
+
+
+def weights_kind(source: str | Path) -> Literal["imagenet", "safetensors", "npz", "keras", "hub"] | None:
+    """Return what kind of source of weights something is, by its looks; None if it cannot be one.
+
+    Args:
+        source: What a user gave. Whether a file of that name exists is not looked at.
+
+    Example:
+        >>> weights_kind("timm/dm_nfnet_f0.dm_in1k")
+        'hub'
+    """
+    text = str(source)
+    if text == "imagenet":
+        return "imagenet"
+    for suffix, kind in SUFFIXES.items():
+        if text.endswith(suffix):
+            return kind
+    if isinstance(source, str) and _HUB_ID.fullmatch(text) and not text.endswith(_OTHER_SUFFIXES):
+        return None if Path(text).exists() else "hub"
+    return None
+
+
+def weights_problem(source: str | Path) -> str | None:
+    """Return why a source of weights cannot be right, as a sentence; None if it can.
+
+    Nothing is opened or downloaded, and Keras is not imported.
+
+    Args:
+        source: What a user gave as weights.
+
+    Example:
+        >>> weights_problem("imagenet") is None
+        True
+    """
+    kind = weights_kind(source)
+    if kind is None:
+        return f"Expected weights to be {ACCEPTED}. Received: weights={str(source)!r}"
+    if kind in ("imagenet", "hub") or Path(source).expanduser().is_file():
+        return None
+    return f"Expected weights to be an existing file. Received: weights={str(source)!r}"
