@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks.weights.structure import HEAD
+
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_STD = (58.393, 57.12, 57.375)
 """Mean and standard deviation of red, green and blue, for pixels from 0 to 255."""
@@ -35,7 +37,7 @@ def imagenet_preprocessing(images: Any) -> Any:
     return (images - mean) / std
 
 
-def load_imagenet_weights(model: keras.Model, architecture: str) -> None:
+def load_imagenet_weights(model: keras.Model, architecture: str, head: bool = True) -> None:
     """Load the ImageNet weights that Keras publishes into a ResNet of variant A.
 
     The weights are downloaded by `keras.applications` at the first call, and cached there.
@@ -44,16 +46,17 @@ def load_imagenet_weights(model: keras.Model, architecture: str) -> None:
         model: A `ResNet50`, `ResNet101` or `ResNet152` of variant A, with or without its top. Its
             weights are overwritten.
         architecture: Name of the builder in `keras.applications`, such as `"ResNet50"`.
+        head: Whether the classifier is loaded too, if the model has one.
 
     Raises:
         ValueError: If the weights do not fit the model; it then is unchanged.
     """
-    include_top = any(layer.name == "predictions" for layer in model.layers)
+    include_top = head and any(layer.name == HEAD for layer in model.layers)
     published = getattr(keras.applications, architecture)
-    copy_applications_weights(published(weights="imagenet", include_top=include_top), model)
+    copy_applications_weights(published(weights="imagenet", include_top=include_top), model, head=head)
 
 
-def copy_applications_weights(source: keras.Model, target: keras.Model) -> None:
+def copy_applications_weights(source: keras.Model, target: keras.Model, head: bool = True) -> None:
     """Copy the weights of a `keras.applications` ResNet into ours, so that both say the same.
 
     Three things differ and are folded in:
@@ -68,6 +71,7 @@ def copy_applications_weights(source: keras.Model, target: keras.Model) -> None:
     Args:
         source: A model made by `keras.applications.ResNet50`, `ResNet101` or `ResNet152`.
         target: Our model of the same depth, of variant A. Its weights are overwritten.
+        head: Whether the classifier is copied too.
 
     Raises:
         ValueError: If any layer is missing, left over or of another shape; all of them are listed,
@@ -77,8 +81,10 @@ def copy_applications_weights(source: keras.Model, target: keras.Model) -> None:
         >>> source = keras.applications.ResNet50(weights="my.weights.h5")
         >>> copy_applications_weights(source, keras_tricks.models.ResNet50())
     """
-    targets = {layer.name: layer for layer in target.layers if layer.weights}
+    targets = {layer.name: layer for layer in target.layers if layer.weights and (head or layer.name != HEAD)}
     values = _converted(source, targets)
+    if not head:
+        values.pop(HEAD, None)
     problems = _mismatches(values, targets)
     if problems:
         raise ValueError(

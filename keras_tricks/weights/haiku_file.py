@@ -1,0 +1,102 @@
+"""Read the arrays of a file of Haiku's parameters without running anything that is in it."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_ARRAYS = {
+    (module, name): name
+    for package in ("numpy.core", "numpy._core")
+    for module, name in (
+        (f"{package}.multiarray", "_reconstruct"),
+        (f"{package}.multiarray", "scalar"),
+        (f"{package}.numeric", "_frombuffer"),
+    )
+}
+"""What NumPy's arrays are pickled with, under the names that it had before version 2 and has since."""
+
+_HAIKU_MAPPINGS = ("FlatMapping", "FlatMap", "frozendict")
+
+
+def read_haiku_file(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file of Haiku's parameters, by `module/parameter`.
+
+    Two kinds of file are read: a pickle of `{module: {parameter: array}}`, which is what DeepMind publishes
+    under the ending `.npz`, and a true `.npz` file of NumPy with the arrays under `module/parameter`.
+
+    A pickle may run any code when it is read as usual. Here only arrays, dictionaries and numbers are made
+    from it; one that asks for anything else is refused.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If the file is of another kind, or holds anything but arrays in dictionaries.
+    """
+    path = Path(path)
+    if zipfile.is_zipfile(path):
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    try:
+        with path.open("rb") as file:
+            content = _ArraysOnly(file).load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "Expected a pickle of {module: {parameter: array}}, as DeepMind publishes, or a .npz file of NumPy. "
+            f"Received: source={str(path)!r}, which cannot be read: {error}"
+        ) from error
+    arrays = dict(_flat(content, "")) if isinstance(content, Mapping) else {"": content}
+    others = [name for name, value in arrays.items() if not isinstance(value, np.ndarray | np.generic)]
+    if others or "" in arrays:
+        raise ValueError(
+            "Expected a dictionary of dictionaries of arrays. "
+            f"Received: source={str(path)!r}, with something else at {', '.join(map(repr, others)) or 'its top'}"
+        )
+    return {name: np.asarray(value) for name, value in arrays.items()}
+
+
+def _flat(content: Mapping[str, Any], prefix: str) -> Any:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _array_of_dill(function: Any, arguments: Any, state: Any, *others: Any) -> np.ndarray:
+    """Make an array as `dill` does, which calls NumPy's function itself."""
+    array = function(*arguments)
+    array.__setstate__(state)
+    return array
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """An unpickler that knows how to make arrays and dictionaries, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what `module.name` stands for, if it is one of the few harmless things."""
+        if (module, name) in _ARRAYS:
+            found = np._core.numeric if name == "_frombuffer" else np._core.multiarray
+            return getattr(found, name)
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        if (module, name) == ("dill._dill", "_create_array"):
+            return _array_of_dill
+        if (module, name) == ("collections", "OrderedDict") or (
+            module == "haiku._src.data_structures" and name in _HAIKU_MAPPINGS
+        ):
+            return dict
+        if (module, name) == ("_codecs", "encode"):
+            return _encode
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """Return bytes from text, as old pickles hold them."""
+    return text.encode("latin1")
