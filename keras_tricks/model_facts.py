@@ -26,7 +26,7 @@ class ModelFacts(BaseModel):
         family: `"resnet"`, `"nf_resnet"` or `"nfnet"` (ImageNet sizes), or one of these with `_cifar`
             (small images).
         features: What tricks may need of it: `"batch_norm"`, `"residual"`, `"bottleneck"`,
-            `"resnet_variants"`, `"nf"` (no normalization), `"stochastic_depth"`, `"head_dropout"`.
+            `"resnet_variants"`, `"nf"` (no normalization).
         min_image_size: Smallest height and width, in pixels.
         max_image_size: Largest height and width, in pixels; None for no limit.
         default_image_size: Height and width of the training images that it was published with, in pixels.
@@ -82,8 +82,10 @@ NFNETS = Publication(
 )
 NF_VARIANTS = ("original", "timm")
 """The published networks, and timm's versions of them."""
+LARGEST_SMALL_IMAGE = 64
+"""Height and width, in pixels, up to which a network without normalization takes the stem for small images."""
 
-_NF_FEATURES = frozenset({"residual", "bottleneck", "nf", "stochastic_depth", "head_dropout"})
+_NF_FEATURES = frozenset({"residual", "bottleneck", "nf"})
 
 
 def _resnet(depth: int, parameters: int, deep_stem_parameters: int) -> ModelFacts:

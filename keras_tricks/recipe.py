@@ -81,6 +81,10 @@ class Recipe(BaseModel):
     image_size: int | None = Field(
         None, ge=8, le=2048, description="Height and width in pixels; the data set's own if unset."
     )
+    weights: str | None = Field(
+        None, description="Weights to begin with: a .safetensors, .npz, .keras or .weights.h5 file, or a hub id."
+    )
+    weights_head: bool = Field(True, description="Take over the classifier of `weights` too; off for other classes.")
     epochs: int = Field(10, ge=1, le=100_000, description="Passes over the training images.")
     batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step, over all replicas.")
     learning_rate: float = Field(0.1, gt=0, le=1000, description="Base rate; for a batch of 256 under linear_scaling.")

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
 from keras_tricks.model_facts import ModelFacts, model_facts
 from keras_tricks.trick import FEATURES
-from keras_tricks.tricks import MixedPrecision, StepDecay, Warmup
+from keras_tricks.tricks import MixedPrecision, StepDecay, TestResolution, Warmup
+from keras_tricks.weights_facts import weights_problem
 
 if TYPE_CHECKING:
     from keras_tricks.recipe import Recipe
+
+LARGE_BATCH = 1024
+"""Images a step up to which networks without normalization do well by themselves (Brock et al. 2021, section 1)."""
 
 
 class Problem(NamedTuple):
@@ -37,6 +41,9 @@ def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
     model, data = model_facts(recipe.model), data_facts(recipe.data)
     problems = [
         *_trick_problems(recipe, model),
+        *_published_problems(recipe, model),
+        *_normalizer_free_problems(recipe, model),
+        *_weights_problems(recipe),
         *_size_problems(recipe, model),
         *_batch_problems(recipe, data, replicas),
         *_schedule_problems(recipe),
@@ -99,22 +106,72 @@ def _trick_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
     return problems
 
 
-def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
-    size = recipe.resolved_image_size()
-    least, most = model.min_image_size, model.max_image_size
-    if size < least:
-        message = f"{recipe.model} needs images of at least {least} px. Set image_size={least} or more"
-    elif most is not None and size > most:
-        message = f"{recipe.model} takes images of at most {most} px. Set image_size={most} or less"
-    else:
-        return []
+def _published_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
+    """What is left to the model's publication must be published."""
+    published = {
+        "stochastic_depth": ("rate", model.stochastic_depth_rate),
+        "head_dropout": ("rate", model.dropout_rate),
+        "test_resolution": ("image_size", model.test_image_size),
+    }
     return [
         Problem(
             "error",
-            "image_size",
-            f"{message}, or choose another model. Received: image_size={size}",
+            f"{trick.name}.{parameter}",
+            f"{recipe.model} was published without {trick.name}, so there is no default. Set {trick.name}.{parameter}.",
         )
+        for trick in recipe.tricks
+        for parameter, value in [published.get(trick.name, ("", 0))]
+        if value is None and trick.name in published and getattr(trick, parameter) is None
     ]
+
+
+def _normalizer_free_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
+    """What suits a network without normalization."""
+    clipping = recipe.trick("adaptive_gradient_clipping")
+    problems = []
+    if "nf" in model.features and clipping is None and recipe.batch_size > LARGE_BATCH:
+        problems.append(
+            Problem(
+                "warning",
+                "adaptive_gradient_clipping",
+                f"{recipe.model} has no normalization, and with batches of more than {LARGE_BATCH} it trains worse "
+                "without adaptive_gradient_clipping. Turn that on.",
+            )
+        )
+    if "nf" in model.features and recipe.weight_decay > 0 and recipe.trick("no_bias_decay") is None:
+        problems.append(
+            Problem(
+                "warning",
+                "no_bias_decay",
+                f"weight_decay acts on the gains of {recipe.model} too. Turn no_bias_decay on, as published.",
+            )
+        )
+    return problems
+
+
+def _weights_problems(recipe: Recipe) -> list[Problem]:
+    if recipe.weights is None:
+        return []
+    message = weights_problem(recipe.weights)
+    return [] if message is None else [Problem("error", "weights", message)]
+
+
+def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
+    sizes = [("image_size", recipe.resolved_image_size())]
+    test = recipe.trick("test_resolution")
+    if isinstance(test, TestResolution):
+        sizes.append(("test_resolution.image_size", test.size(recipe.model) or sizes[0][1]))
+    least, most = model.min_image_size, model.max_image_size
+    problems = []
+    for where, size in sizes:
+        if size < least:
+            message = f"{recipe.model} needs images of at least {least} px. Set {where}={least} or more"
+        elif most is not None and size > most:
+            message = f"{recipe.model} takes images of at most {most} px. Set {where}={most} or less"
+        else:
+            continue
+        problems.append(Problem("error", where, f"{message}, or choose another model. Received: {where}={size}"))
+    return problems
 
 
 def _batch_problems(recipe: Recipe, data: DataFacts, replicas: int) -> list[Problem]:

@@ -83,13 +83,17 @@ def trained(directory: str | Path) -> Training:
     """
     run_ = Run(directory)
     recipe = Recipe.from_document(run_.recipe(), str(run_.directory))
-    training = build(recipe.changed(replicas=1))
+    training = build(recipe.changed(replicas=1), load_initial_weights=False)
     model_file = run_.directory / schema.MODEL_FILE
     if model_file.exists():
         model = saved_model.load(model_file).model
         training.model.set_weights(model.get_weights())
-    elif Checkpoint(run_.directory / schema.CHECKPOINTS).restore(training.model) == START:
+        return training
+    checkpoint = Checkpoint(run_.directory / schema.CHECKPOINTS, averaging=training.averaging)
+    if checkpoint.restore(training.model) == START:
         raise RunError(f"{run_.id} has not finished an epoch: it has neither a model nor a checkpoint.")
+    if training.averaging is not None:
+        training.averaging.apply_to(training.model)
     return training
 
 
@@ -105,13 +109,14 @@ def _run(
             f"Set KERAS_BACKEND={writer.status.backend}."
         )
     writer.update(backend=backend)
-    training = build(recipe, data_set)
+    checkpoint = Checkpoint(writer.directory / schema.CHECKPOINTS, run=writer)
+    training = build(recipe, data_set, load_initial_weights=not checkpoint.positions())
+    checkpoint.averaging = training.averaging
     for warning in (
         *training.data_set.warnings,
         *(problem.message for problem in recipe.problems(training.replicas.count)),
     ):
         writer.event("warning", warning)
-    checkpoint = Checkpoint(writer.directory / schema.CHECKPOINTS, run=writer)
     with training.replicas.scope():
         position = checkpoint.restore(training.model)
     if position > START:
@@ -177,7 +182,7 @@ def _finish(training: Training, writer: RunWriter, started: float) -> dict[str, 
         training.model,
         writer.directory / schema.MODEL_FILE,
         class_names=training.data_set.class_names,
-        preprocessing=training.plan.preprocessing,
+        preprocessing=training.plan.evaluation,
     )
     history = Run(writer.directory).metrics()
     plot_learning_curves(history, writer.directory / schema.PLOTS, title=training.recipe.name)

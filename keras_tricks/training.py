@@ -10,15 +10,17 @@ from typing import Any
 
 import keras
 
-from keras_tricks import data, models, optimizers
-from keras_tricks.callbacks import Position
+from keras_tricks import data, models, optimizers, weights
+from keras_tricks.callbacks import Position, WeightAveraging
 from keras_tricks.distribute import Replicas, choose_replicas
-from keras_tricks.model_facts import model_facts
+from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.trick import RunFacts, Trick
 from keras_tricks.tricks import TRICKS, Warmup
 
 START = Position(0)
+NF_MARGIN = 32
+"""Pixels by which NFNets' squashed test images exceed the part that is cut out (Brock et al. 2021, appendix A)."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,34 @@ class DataPlan:
     Args:
         preprocessing: What happens to each image.
         batch_transforms: What happens to each training batch; of several that mix images, each batch gets one.
+        test_preprocessing: What happens to each evaluation image, where that is of another size.
     """
 
     preprocessing: data.Preprocessing
     batch_transforms: tuple[Callable[..., Any], ...] = ()
+    test_preprocessing: data.Preprocessing | None = None
 
     def with_batch_transform(self, transform: Callable[..., Any]) -> DataPlan:
         """Return a plan with one more transform."""
         return replace(self, batch_transforms=(*self.batch_transforms, transform))
+
+    def with_test_images(self, image_size: int, squash: bool) -> DataPlan:
+        """Return a plan whose evaluation images have another size.
+
+        Args:
+            image_size: Their height and width in pixels.
+            squash: Whether they are cut out of the squashed image (see `data.ImageNetPreprocessing`), where the style
+                of the data set has such a view.
+        """
+        changes: dict[str, Any] = {"image_size": image_size}
+        if squash and isinstance(self.preprocessing, data.ImageNetPreprocessing):
+            changes |= {"squash": True, "resize_short": image_size + NF_MARGIN}
+        return replace(self, test_preprocessing=replace(self.preprocessing, **changes))
+
+    @property
+    def evaluation(self) -> data.Preprocessing:
+        """What happens to each evaluation image."""
+        return self.test_preprocessing or self.preprocessing
 
 
 @dataclass(frozen=True)
@@ -76,19 +98,27 @@ class Training:
     def validation_batches(self) -> Any:
         """The validation images, each once."""
         batch_size = evaluation_batch_size(self.data_set.validation.size, self.recipe.batch_size, self.replicas.count)
-        return data.evaluation_batches(self.data_set, self.plan.preprocessing, batch_size)
+        return data.evaluation_batches(self.data_set, self.plan.evaluation, batch_size)
+
+    @property
+    def averaging(self) -> WeightAveraging | None:
+        """The callback that averages the weights, if one does."""
+        return next((callback for callback in self.callbacks if isinstance(callback, WeightAveraging)), None)
 
 
-def build(recipe: Recipe, data_set: data.ImageDataSet | None = None) -> Training:
+def build(recipe: Recipe, data_set: data.ImageDataSet | None = None, *, load_initial_weights: bool = True) -> Training:
     """Build data, model, optimizer and loss of a recipe, with its tricks in their order.
 
     Args:
         recipe: What to train.
         data_set: Its data set, where it has been loaded already.
+        load_initial_weights: Whether to load the recipe's `weights`; not where those of a checkpoint follow.
 
     Raises:
-        RecipeError: The recipe has problems, or its data set cannot be used.
+        RecipeError: The recipe has problems, or its data set or initial weights cannot be used.
     """
+    if not load_initial_weights:
+        recipe = recipe.changed(weights=None)
     _require_no_errors(recipe)
     data_set = data_set or load_data(recipe)
     replicas, facts = check(recipe, data_set)
@@ -105,6 +135,8 @@ def build(recipe: Recipe, data_set: data.ImageDataSet | None = None) -> Training
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(policy), replicas.scope():
         model = _build_model(tricks, facts)
+        if recipe.weights is not None:
+            _load_weights(model, recipe)
 
         optimizer: Any = optimizers.SGD(
             _learning_rate(recipe, facts),
@@ -233,11 +265,21 @@ def _build_model(tricks: list[Trick], facts: RunFacts) -> keras.Model:
     }
     if "resnet_variants" in model.features:
         arguments["variant"] = "A"
+    if "nf" in model.features:
+        # The stem is that of the training images, also where a trick lets the model take others.
+        arguments["small_images"] = facts.image_size <= LARGEST_SMALL_IMAGE
     if "batch_norm" in model.features and facts.replicas > 1:
         arguments["synchronized_batch_norm"] = True
     for trick in tricks:
         arguments = trick.change_model(arguments, facts)
     return getattr(models, model.builder)(**arguments)
+
+
+def _load_weights(model: keras.Model, recipe: Recipe) -> None:
+    try:
+        weights.load(model, recipe.weights, head=recipe.weights_head)
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"weights={recipe.weights} cannot be loaded into {recipe.model}: {error}") from error
 
 
 @contextmanager

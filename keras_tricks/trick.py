@@ -25,6 +25,7 @@ FEATURES = {
     "batch_norm": "a model with batch normalization",
     "residual": "a model with residual branches",
     "resnet_variants": "a ResNet",
+    "nf": "an NF-ResNet or NFNet",
 }
 """What a trick may need of a model, as a phrase for messages."""
 
@@ -39,6 +40,8 @@ class Source(NamedTuple):
 
 BAG_OF_TRICKS = "He et al. 2018, Bag of Tricks for Image Classification with CNNs"
 BAG_OF_TRICKS_URL = "https://arxiv.org/abs/1812.01187"
+NFNETS = "Brock et al. 2021, High-Performance Large-Scale Image Recognition Without Normalization"
+NFNETS_URL = "https://arxiv.org/abs/2102.06171"
 
 
 @dataclass(frozen=True)

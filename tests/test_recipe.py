@@ -66,7 +66,9 @@ def test_the_command_gives_the_same_recipe(recipe):
 @pytest.mark.parametrize("name", presets())
 def test_presets_have_no_problems_and_say_what_they_are_for(name):
     recipe = presets()[name]
-    assert recipe.problems() == []
+    folder = recipe.data == "folder:images"
+    assert [problem.where for problem in recipe.problems()] == (["data"] if folder else [])
+    assert recipe.changed(data="cifar10").problems() == [] or not folder
     assert recipe.description
 
 
@@ -211,3 +213,39 @@ def test_changes_as_on_the_command_line():
 @pytest.mark.parametrize("name", ["quickstart", "cifar10_resnet20_d"])
 def test_small_presets_can_be_tried_for_two_epochs(name):
     assert change(presets()[name], ["epochs=2"]).problems() == []
+
+
+def test_stochastic_depth_and_head_dropout_need_a_network_without_normalization():
+    problems = found(Recipe(tricks=(tricks.StochasticDepth(rate=0.1), tricks.HeadDropout(rate=0.1))))
+    assert "stochastic_depth needs an NF-ResNet or NFNet" in problems["error", "stochastic_depth"]
+    assert "head_dropout needs an NF-ResNet or NFNet" in problems["error", "head_dropout"]
+
+
+def test_what_the_model_was_published_without_must_be_given():
+    on = (tricks.StochasticDepth(), tricks.HeadDropout(), tricks.TestResolution())
+    recipe = Recipe(model="nf_resnet26", image_size=64, weight_decay=0.0, tricks=on)
+    assert found(recipe).keys() == {("error", "head_dropout.rate"), ("error", "test_resolution.image_size")}
+    assert "Set head_dropout.rate." in found(recipe)["error", "head_dropout.rate"]
+    assert not found(recipe.changed(model="nfnet_f0"))
+
+
+def test_what_suits_networks_without_normalization():
+    recipe = Recipe(model="nfnet_f0", data="imagenet2012", batch_size=4096)
+    assert found(recipe).keys() == {("warning", "adaptive_gradient_clipping"), ("warning", "no_bias_decay")}
+    assert not found(recipe.changed(tricks=(tricks.AdaptiveGradientClipping(), tricks.NoBiasDecay())))
+    assert found(recipe.changed(batch_size=1024, weight_decay=0.0)) == {}
+    assert (
+        "zero_gamma needs a model with batch normalization"
+        in (found(recipe.changed(tricks=(tricks.ZeroGamma(),)))["error", "zero_gamma"])
+    )
+
+
+def test_test_images_beyond_the_models():
+    recipe = Recipe(tricks=(tricks.TestResolution(image_size=65),))
+    assert "at most 64 px" in found(recipe)["error", "test_resolution.image_size"]
+
+
+def test_weights_that_cannot_be():
+    assert "existing file" in found(Recipe(weights="no/such.safetensors"))["error", "weights"]
+    assert "Hugging Face hub" in found(Recipe(weights="resnet50"))["error", "weights"]
+    assert not found(Recipe(weights="timm/resnet50.a1_in1k"))

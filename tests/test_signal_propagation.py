@@ -4,7 +4,7 @@ import pytest
 
 from keras_tricks.layers import ACTIVATION_GAMMAS
 from keras_tricks.models import NFNetTiny, NFResNet20, ResNet20
-from keras_tricks.signal_propagation import BlockSignal, SignalPropagation, signal_propagation
+from keras_tricks.propagation import BlockSignal, SignalPropagation, signal_propagation
 
 
 def noise(size=32, count=32):

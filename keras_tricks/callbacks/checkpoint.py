@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_tricks.callbacks.weight_averaging import WeightAveraging
 from keras_tricks.runs import Best, RunError, RunWriter
 from keras_tricks.runs.writer import write_atomically
 
@@ -38,7 +41,8 @@ class Checkpoint(keras.callbacks.Callback):
     """Save weights, optimizer, loss scale, seeds and the best value so far at the end of each epoch.
 
     A checkpoint is two files: `epoch-0003.weights.h5`, and `epoch-0003.json` with its checksum, which is written last
-    and so says that the checkpoint is whole. Each is replaced in one go. The newest `keep` stay. The order of the data
+    and so says that the checkpoint is whole; with averaged weights there is `epoch-0003.average.npz` too. Each is
+    replaced in one go. The newest `keep` stay. The order of the data
     needs no file: `keras_tricks.data` derives it from the seed and the epoch.
 
     Unlike `keras.callbacks.BackupAndRestore` it keeps its files at the end, knows the seeds of random layers, can save
@@ -56,18 +60,27 @@ class Checkpoint(keras.callbacks.Callback):
         directory: Folder for the checkpoints; made if absent.
         keep: How many of the newest to keep. Defaults to 2.
         run: The run's writer, which gets an event a checkpoint, and whose best value is saved and restored.
+        averaging: The `WeightAveraging` of the training. The checkpoint then holds the raw weights and the average,
+            and `restore` gives both back, the average to this callback.
 
     Raises:
         ValueError: `keep` is below 1.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 2, run: RunWriter | None = None):
+    def __init__(
+        self,
+        directory: str | Path,
+        keep: int = 2,
+        run: RunWriter | None = None,
+        averaging: WeightAveraging | None = None,
+    ):
         super().__init__()
         if keep < 1:
             raise ValueError(f"Expected keep to be at least 1. Received: keep={keep}")
         self.directory = Path(directory)
         self.keep = keep
         self.run = run
+        self.averaging = averaging
         self._metrics_of_epoch: tuple[int, list[float]] | None = None
 
     def restore(self, model: keras.Model) -> Position:
@@ -93,6 +106,8 @@ class Checkpoint(keras.callbacks.Callback):
                 _set_seeds(model, facts["seeds"])
             except ValueError as error:
                 raise CheckpointError(f"The checkpoint of {_words(position)} is of another model.") from error
+            if self.averaging is not None:
+                self._restore_average(position, facts)
             self._metrics_of_epoch = (position.epoch, facts["metrics"]) if position.step else None
             if self.run is not None:
                 best = facts["best"]
@@ -114,21 +129,18 @@ class Checkpoint(keras.callbacks.Callback):
         self.directory.mkdir(parents=True, exist_ok=True)
         model = self.model
         path = self._path(position, "weights.h5")
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
-            model.save_weights(temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            checksum = _checksum(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with self._raw_weights():
+            checksum = _write(path, model.save_weights)
+        average_checksum = None
+        if self.averaging is not None and (average := self.averaging.state()):
+            average_checksum = _write(self._path(position, "average.npz"), lambda file: np.savez(file, **average))
         best = None if self.run is None else self.run.status.best
         facts = {
             "epoch": position.epoch,
             "step": position.step,
             "size": path.stat().st_size,
             "crc32": checksum,
+            "average_crc32": average_checksum,
             "seeds": [_values(seed) for seed in _seed_variables(model)],
             "metrics": [_values(variable) for variable in model.metrics_variables],
             "best": None if best is None else best.model_dump(),
@@ -136,7 +148,7 @@ class Checkpoint(keras.callbacks.Callback):
         write_atomically(self._path(position, "json"), json.dumps(facts))
         self._event("checkpoint", f"{_words(position)} saved")
         for old in self.positions()[: -self.keep]:
-            for ending in ("json", "weights.h5"):
+            for ending in ("json", "weights.h5", "average.npz"):
                 self._path(old, ending).unlink(missing_ok=True)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -157,9 +169,24 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             facts = json.loads(self._path(position, "json").read_text())
             whole = path.stat().st_size == facts["size"] and _checksum(path) == facts["crc32"]
+            average = facts.get("average_crc32")
+            if average is not None:
+                whole = whole and _checksum(self._path(position, "average.npz")) == average
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return facts if whole and facts.keys() >= {"seeds", "metrics", "best"} else None
+
+    def _raw_weights(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.averaging is None else self.averaging.raw_weights()
+
+    def _restore_average(self, position: Position, facts: dict) -> None:
+        if facts.get("average_crc32") is None:
+            raise CheckpointError(
+                f"The checkpoint of {_words(position)} has no averaged weights. Go on without WeightAveraging, or "
+                "start a new run."
+            )
+        with np.load(self._path(position, "average.npz"), allow_pickle=False) as arrays:
+            self.averaging.set_state(dict(arrays))
 
     def _path(self, position: Position, ending: str) -> Path:
         step = f"-step-{position.step:07d}" if position.step else ""
@@ -174,6 +201,20 @@ def _words(position: Position) -> str:
     if position.step:
         return f"step {position.step} of epoch {position.epoch + 1}"
     return f"epoch {position.epoch}"
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> int:
+    """Replace a file in one go with what `write` writes, and return its checksum."""
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        checksum = _checksum(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return checksum
 
 
 def _checksum(path: Path) -> int:

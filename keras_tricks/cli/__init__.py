@@ -11,7 +11,14 @@ from collections.abc import Sequence
 
 import typer
 
-from keras_tricks.cli import catalogue, inference, runs_commands, train_commands
+from keras_tricks.cli import (
+    catalogue,
+    export_command,
+    inference,
+    runs_commands,
+    signal_propagation_command,
+    train_commands,
+)
 from keras_tricks.cli.options import RunsDir, runs_root, say
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import RunError
@@ -28,7 +35,9 @@ app = typer.Typer(
 train_commands.add_to(app)
 app.add_typer(runs_commands.app, name="runs")
 inference.add_to(app)
+export_command.add_to(app)
 catalogue.add_to(app)
+signal_propagation_command.add_to(app)
 
 
 @app.callback(invoke_without_command=True)

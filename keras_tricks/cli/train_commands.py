@@ -45,6 +45,23 @@ _DataDir = Annotated[
     str | None,
     typer.Option(help="Where TFDS keeps its data; its own default if unset.", show_default=False),
 ]
+_Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Weights to begin with: a .safetensors file or hub id of timm, an .npz file of the original NFNets, "
+        "a .keras or .weights.h5 file, or imagenet.",
+        show_default=False,
+    ),
+]
+_Head = Annotated[
+    bool | None,
+    typer.Option(
+        "--weights-head/--new-head",
+        help="Take over the classifier of the weights too, or begin a new one, as for other classes.",
+        show_default=False,
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and print the recipe; train nothing.")]
 _Detach = Annotated[
     bool,
@@ -68,11 +85,14 @@ def add_script(app: typer.Typer, recipe: Recipe) -> None:
         no_trick: _Without = None,
         data: _Data = None,
         data_dir: _DataDir = None,
+        weights: _Weights = None,
+        weights_head: _Head = None,
         runs_dir: RunsDir = None,
         dry_run: _DryRun = False,
         detach: _Detach = False,
     ) -> None:
-        changed = _changed(recipe, settings, tricks, no_trick, data, data_dir)
+        fields = {"data": data, "data_dir": data_dir, "weights": weights, "weights_head": weights_head}
+        changed = _changed(recipe, settings, tricks, no_trick, fields)
         _launch(changed, runs_root(runs_dir), dry_run, detach)
 
 
@@ -83,12 +103,15 @@ def train(
     no_trick: _Without = None,
     data: _Data = None,
     data_dir: _DataDir = None,
+    weights: _Weights = None,
+    weights_head: _Head = None,
     runs_dir: RunsDir = None,
     dry_run: _DryRun = False,
     detach: _Detach = False,
 ) -> None:
     """Train a recipe."""
-    changed = _changed(presets.find_recipe(recipe), settings, tricks, no_trick, data, data_dir)
+    fields = {"data": data, "data_dir": data_dir, "weights": weights, "weights_head": weights_head}
+    changed = _changed(presets.find_recipe(recipe), settings, tricks, no_trick, fields)
     _launch(changed, runs_root(runs_dir), dry_run, detach)
 
 
@@ -130,12 +153,10 @@ def _changed(
     settings: list[str] | None,
     tricks: list[str] | None,
     without: list[str] | None,
-    data: str | None,
-    data_dir: str | None,
+    fields: dict[str, Any],
 ) -> Recipe:
     recipe = presets.change(recipe, settings or (), tricks or (), without or ())
-    named = {"data": data, "data_dir": data_dir}
-    return recipe.changed(**{field: value for field, value in named.items() if value is not None})
+    return recipe.changed(**{field: value for field, value in fields.items() if value is not None})
 
 
 def _launch(recipe: Recipe, root: Path, dry_run: bool, detach: bool) -> None:
@@ -171,6 +192,8 @@ def _new_run(recipe: Recipe, root: Path) -> Path:
         places["data"] = f"{FOLDER_PREFIX}{folder}"
     if recipe.data_dir is not None:
         places["data_dir"] = str(Path(recipe.data_dir).expanduser().resolve())
+    if recipe.weights is not None and Path(recipe.weights).expanduser().is_file():
+        places["weights"] = str(Path(recipe.weights).expanduser().resolve())
     recipe = recipe.changed(**places)
     return create_run(root, recipe.name, recipe.model_dump(mode="json"), argv=sys.argv)
 

@@ -161,7 +161,8 @@ class ImageNetPreprocessing(Preprocessing):
     Training: a random part of the image (for a JPEG only that part is decoded, with the fast
     integer transform), resized to `image_size` and mirrored. Evaluation: the short side is resized
     to `resize_short` with the aspect kept, then the central square is cut out. Resizing is
-    bilinear, without antialiasing, as published.
+    bilinear, without antialiasing, as published. With `squash` both sides become `resize_short`,
+    with bicubic interpolation, as published for NFNets.
 
     Args:
         image_size: Side of the square images that come out, in pixels.
@@ -169,16 +170,19 @@ class ImageNetPreprocessing(Preprocessing):
         aspect: Least and largest ratio of width to height of that part.
         resize_short: Length of the short side in evaluation, in pixels; None takes
             256 / 224 of `image_size`, rounded.
+        squash: Whether evaluation resizes both sides to `resize_short`, so that the aspect is lost.
         flip: Mirror a training image left to right with probability one half.
         mean: Mean of the red, green and blue channels on the scale 0..255.
         std: Standard deviation of the channels on the same scale.
 
-    Source: He et al. 2018, "Bag of Tricks for Image Classification with CNNs", section 2.1.
+    Source: He et al. 2018, "Bag of Tricks for Image Classification with CNNs", section 2.1; `squash` as in the code of
+    Brock et al. 2021, arXiv 2102.06171.
     """
 
     area: tuple[float, float] = (0.08, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     resize_short: int | None = None
+    squash: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -220,9 +224,13 @@ class ImageNetPreprocessing(Preprocessing):
     def prepare(self, image):
         """Return one evaluation image; see `Preprocessing.prepare`."""
         pixels = _pixels(image)
-        size = tf.cast(tf.shape(pixels)[:2], tf.float32)
-        resized = tf.cast(tf.round(size * (self.short_side / tf.reduce_min(size))), tf.int32)
-        pixels = tf.image.resize(pixels, resized)
+        if self.squash:
+            resized = tf.constant([self.short_side, self.short_side])
+            pixels = tf.image.resize(pixels, resized, method="bicubic")
+        else:
+            size = tf.cast(tf.shape(pixels)[:2], tf.float32)
+            resized = tf.cast(tf.round(size * (self.short_side / tf.reduce_min(size))), tf.int32)
+            pixels = tf.image.resize(pixels, resized)
         top, left = tf.unstack((resized - self.image_size) // 2)
         centre = pixels[top : top + self.image_size, left : left + self.image_size]
         return self.normalise(tf.ensure_shape(centre, (self.image_size, self.image_size, 3)))

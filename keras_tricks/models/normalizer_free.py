@@ -21,12 +21,9 @@ from keras_tricks.layers import (
     SqueezeExcite,
     StochasticDepth,
 )
-from keras_tricks.model_facts import model_facts
+from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.models.arguments import check_arguments
 from keras_tricks.models.normalizer_free_docstring import normalizer_free_docstring
-
-LARGEST_SMALL_IMAGE = 64
-"""Height and width, in pixels, up to which a network takes the stem for small images by default."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import difflib
 
 from keras_tricks.trick import Trick
+from keras_tricks.tricks.adaptive_gradient_clipping import AdaptiveGradientClipping
 from keras_tricks.tricks.cosine_decay import CosineDecay
 from keras_tricks.tricks.cutmix import Cutmix
+from keras_tricks.tricks.head_dropout import HeadDropout
 from keras_tricks.tricks.label_smoothing import LabelSmoothing
 from keras_tricks.tricks.linear_scaling import LinearScaling
 from keras_tricks.tricks.mixed_precision import MixedPrecision
@@ -17,7 +19,10 @@ from keras_tricks.tricks.mixup import Mixup
 from keras_tricks.tricks.no_bias_decay import NoBiasDecay
 from keras_tricks.tricks.resnet_variant import ResnetVariant
 from keras_tricks.tricks.step_decay import StepDecay
+from keras_tricks.tricks.stochastic_depth import StochasticDepth
+from keras_tricks.tricks.test_resolution import TestResolution
 from keras_tricks.tricks.warmup import Warmup
+from keras_tricks.tricks.weight_averaging import WeightAveraging
 from keras_tricks.tricks.zero_gamma import ZeroGamma
 
 TRICKS: dict[str, type[Trick]] = {
@@ -29,11 +34,16 @@ TRICKS: dict[str, type[Trick]] = {
         Warmup,
         ZeroGamma,
         NoBiasDecay,
+        AdaptiveGradientClipping,
         MixedPrecision,
         ResnetVariant,
+        StochasticDepth,
+        HeadDropout,
         LabelSmoothing,
         Mixup,
         Cutmix,
+        WeightAveraging,
+        TestResolution,
     )
 }
 
@@ -53,8 +63,10 @@ def trick_class(name: str) -> type[Trick]:
 
 __all__ = [
     "TRICKS",
+    "AdaptiveGradientClipping",
     "CosineDecay",
     "Cutmix",
+    "HeadDropout",
     "LabelSmoothing",
     "LinearScaling",
     "MixedPrecision",
@@ -62,7 +74,10 @@ __all__ = [
     "NoBiasDecay",
     "ResnetVariant",
     "StepDecay",
+    "StochasticDepth",
+    "TestResolution",
     "Warmup",
+    "WeightAveraging",
     "ZeroGamma",
     "trick_class",
 ]

@@ -258,7 +258,7 @@ def test_every_network_without_normalization_has_its_facts():
     networks = {name: facts for name, facts in MODELS.items() if "nf" in facts.features}
     assert {facts.builder for facts in networks.values()} == {name for name in models.__all__ if name.startswith("NF")}
     for facts in networks.values():
-        assert {"residual", "bottleneck", "stochastic_depth", "head_dropout"} < facts.features
+        assert {"residual", "bottleneck"} < facts.features
         assert "batch_norm" not in facts.features
     for name, facts in MODELS.items():
         if name not in networks:

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks import Recipe, tricks
+from keras_tricks import Recipe, optimizers, tricks
 from keras_tricks.data.image_data_set import ArraySplit
+from keras_tricks.model_facts import model_facts
 from keras_tricks.tricks import TRICKS
 
 STEPS, BATCH = 2, 8
@@ -44,33 +45,52 @@ def recipe(*tricks_on, **fields):
 
 @pytest.mark.parametrize("kind", TRICKS.values(), ids=TRICKS)
 def test_two_steps_with_each_trick_alone(kind, digits):
-    changes = {"warmup": {"epochs": 0.5}, "step_decay": {"epochs": (0.5,)}}
-    training, before, history = two_steps(recipe(kind(**changes.get(kind.name, {}))), digits)
+    changes = {
+        "warmup": {"epochs": 0.5},
+        "step_decay": {"epochs": (0.5,)},
+        "stochastic_depth": {"rate": 0.5},
+        "head_dropout": {"rate": 0.5},
+        "test_resolution": {"image_size": 16},
+    }
+    model = "resnet20" if kind.needs <= model_facts("resnet20").features else "nfnet_tiny"
+    training, before, history = two_steps(recipe(kind(**changes.get(kind.name, {})), model=model), digits)
     assert np.isfinite(history["loss"][0])
     assert any(not np.array_equal(old, new) for old, new in zip(before, training.model.get_weights(), strict=True))
     assert int(training.model.optimizer.iterations) + skipped_steps(training.model) == STEPS
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_all_that_go_together_take_hold_together(digits):
-    together = [kind for name, kind in TRICKS.items() if name not in ("step_decay", "warmup")]
-    training, _, history = two_steps(recipe(tricks.Warmup(epochs=0.5), *(kind() for kind in together)), digits)
+@pytest.mark.parametrize("model", ["resnet20", "nfnet_tiny"])
+def test_all_that_go_together_take_hold_together(model, digits):
+    changed = {
+        "warmup": tricks.Warmup(epochs=0.5),
+        "stochastic_depth": tricks.StochasticDepth(rate=0.5),
+        "head_dropout": tricks.HeadDropout(rate=0.5),
+        "test_resolution": tricks.TestResolution(image_size=16),
+    }
+    known = model_facts(model).features | TRICKS.keys()
+    together = [
+        changed.get(name) or kind() for name, kind in TRICKS.items() if name != "step_decay" and kind.needs <= known
+    ]
+    training, _, history = two_steps(recipe(*together, model=model), digits)
     model = training.model
     assert np.isfinite(history["loss"][0])
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    assert set(tricks_optimizer(model).no_decay) >= {"bias", "gamma", "beta"}
+    clipping = model.optimizer.inner_optimizer
+    assert isinstance(clipping, optimizers.AdaptiveGradientClipping)
+    assert set(clipping.inner_optimizer.no_decay) >= {"bias", "gamma", "beta", "gain", "skip_gain"}
     assert model.loss.get_config()["label_smoothing"] == 0.1
     assert len(training.plan.batch_transforms) == 2
+    assert training.averaging is not None
+    [(images, _)] = training.validation_batches().take(1)
+    assert images.shape[1:3] == (16, 16)
+    assert np.isfinite(model.predict_on_batch(images)).all()
 
 
 def skipped_steps(model):
     """How often loss scaling skipped a step: each time it halves the scale."""
     scale = getattr(model.optimizer, "dynamic_scale", None)
     return 0 if scale is None else round(np.log2(model.optimizer.initial_scale / float(scale)))
-
-
-def tricks_optimizer(model):
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
 def test_the_order_of_the_recipe_does_not_matter(digits):
