@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,33 +40,43 @@ def read_haiku_file(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: If the file is of another kind, or holds anything but arrays in dictionaries.
     """
     path = Path(path)
-    if zipfile.is_zipfile(path):
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
     try:
+        if zipfile.is_zipfile(path):
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
         with path.open("rb") as file:
             content = _ArraysOnly(file).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        EOFError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             "Expected a pickle of {module: {parameter: array}}, as DeepMind publishes, or a .npz file of NumPy. "
             f"Received: source={str(path)!r}, which cannot be read: {error}"
         ) from error
-    arrays = dict(_flat(content, "")) if isinstance(content, Mapping) else {"": content}
-    others = [name for name, value in arrays.items() if not isinstance(value, np.ndarray | np.generic)]
-    if others or "" in arrays:
+    arrays = dict(_flat(content))
+    others = [name or "its top" for name, value in arrays.items() if not isinstance(value, np.ndarray | np.generic)]
+    if others:
         raise ValueError(
             "Expected a dictionary of dictionaries of arrays. "
-            f"Received: source={str(path)!r}, with something else at {', '.join(map(repr, others)) or 'its top'}"
+            f"Received: source={str(path)!r}, with something else at {', '.join(others)}"
         )
     return {name: np.asarray(value) for name, value in arrays.items()}
 
 
-def _flat(content: Mapping[str, Any], prefix: str) -> Any:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value
+def _flat(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what is at the ends of nested mappings, and the way there."""
+    if not isinstance(content, Mapping):
+        yield name, content
+        return
+    for key, value in content.items():
+        yield from _flat(value, f"{name}/{key}" if name else str(key))
 
 
 def _array_of_dill(function: Any, arguments: Any, state: Any, *others: Any) -> np.ndarray:

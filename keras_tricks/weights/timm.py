@@ -82,7 +82,7 @@ def load_timm(model: keras.Model, source: str | Path, head: bool = True) -> None
         raise ValueError(problem)
     published = None
     if kind == "hub":
-        _counterpart(structure_of(model))
+        timm_counterpart(structure_of(model))
         if str(source).startswith("timm/"):
             published = str(source).removeprefix("timm/").partition(".")[0]
         path = download(str(source))
@@ -113,18 +113,33 @@ def copy_timm_weights(tensors: Mapping[str, np.ndarray], model: keras.Model, hea
 def _copy(
     tensors: Mapping[str, np.ndarray], model: keras.Model, head: bool, *, title: str, published: str | None
 ) -> None:
-    structure = structure_of(model)
-    ours = _counterpart(structure)
+    ours = timm_counterpart(structure_of(model))
     theirs = published or architecture_of(tensors)
-    origins = {path: _origin(path, structure) for path in weights_of(model)}
-    origins |= {path: _origin(path, structure) for path in (f"{HEAD}/kernel", f"{HEAD}/bias")}
+    origins = timm_origins(model)
     reason = "" if theirs in (ours, None) else f"They are those of timm's {theirs}, {_way_out(theirs, ours)}."
     fitting = {name: tensors[name] for name in tensors if not name.endswith("num_batches_tracked")}
     assign(model, origins, fitting, head=head, title=title, reason=reason)
 
 
-def _counterpart(structure: Structure) -> str:
-    """Return timm's name of the network that a model of ours is; raise an error where timm has none."""
+def timm_origins(model: keras.Model) -> dict[str, Origin]:
+    """Return which tensor of timm each weight of a model of ours is, and those of a classifier in any case.
+
+    Args:
+        model: One of ours.
+    """
+    structure = structure_of(model)
+    return {path: _origin(path, structure) for path in (*weights_of(model), f"{HEAD}/kernel", f"{HEAD}/bias")}
+
+
+def timm_counterpart(structure: Structure) -> str:
+    """Return timm's name of the network that a model of ours is.
+
+    Args:
+        structure: Of the model.
+
+    Raises:
+        ValueError: If timm has no such network.
+    """
     if not structure.large_stem:
         raise ValueError(
             "Expected a model with a stem for large images, as timm's have. Build it with small_images=False, "

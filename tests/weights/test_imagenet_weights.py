@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_tricks.models import ResNet20, ResNet50
-from keras_tricks.weights import copy_applications_weights, imagenet_preprocessing
+from keras_tricks.weights import copy_applications_weights, imagenet_preprocessing, load
 
 OPTIONS = {"input_shape": (None, None, 3), "include_top": False, "pooling": "avg"}
 
@@ -87,6 +87,18 @@ def test_everything_that_does_not_fit_is_listed(source):
         np.testing.assert_array_equal(old, new)
     with pytest.raises(ValueError, match="left over: stage4_block3_conv3"):
         copy_applications_weights(source, ResNet20())
+
+
+def test_all_but_the_classifier_for_another_number_of_classes(headless_source, monkeypatch):
+    calls = []
+    monkeypatch.setattr(keras.applications, "ResNet50", lambda **arguments: calls.append(arguments) or headless_source)
+    target = ResNet50(input_shape=(64, 64, 3), classes=7)
+    head = target.get_layer("predictions").get_weights()
+    load(target, "imagenet", head=False)
+    assert calls == [{"weights": "imagenet", "include_top": False}]
+    np.testing.assert_array_equal(head[0], target.get_layer("predictions").get_weights()[0])
+    expected = headless_source.get_layer("conv5_block3_3_conv").kernel
+    np.testing.assert_array_equal(target.get_layer("stage4_block3_conv3").kernel, expected)
 
 
 @pytest.mark.backend
