@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
-SUFFIXES = {".safetensors": "safetensors", ".npz": "npz", ".keras": "keras", ".weights.h5": "keras"}
+Kind = Literal["imagenet", "safetensors", "npz", "keras", "hub"]
+"""What a source of weights may be."""
+
+SUFFIXES: dict[str, Kind] = {".safetensors": "safetensors", ".npz": "npz", ".keras": "keras", ".weights.h5": "keras"}
 """The endings of files of weights, and the kind that each is."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -20,7 +23,7 @@ ACCEPTED = (
 """The sources of weights, for messages."""
 
 
-def weights_kind(source: str | Path) -> Literal["imagenet", "safetensors", "npz", "keras", "hub"] | None:
+def weights_kind(source: str | Path) -> Kind | None:
     """Return what kind of source of weights something is, by its looks; None if it cannot be one.
 
     Args:

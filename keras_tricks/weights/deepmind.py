@@ -30,10 +30,10 @@ def load_deepmind(model: keras.Model, npz: str | Path, head: bool = True) -> Non
     The files are `F0_haiku.npz` to `F6_haiku.npz` in https://storage.googleapis.com/dm-nfnets/. Despite their
     ending they are pickles, of Haiku's nested mapping `{module: {parameter: array}}` with modules such as
     `NFNet/~/nf_block_1/~/conv0` and parameters `w` (height, width, in, out), `gain`, `bias`, `b` and
-    `skip_gain`. This is known from DeepMind's code, whose notebook reads them with `dill.load` and whose modules
-    have these names when Haiku makes them, and from ports that read them; the files themselves were not at hand
-    when this was written. Nothing in a file is run: only arrays are read from it. A file of `numpy.savez` with the
-    keys `module/parameter` is read too.
+    `skip_gain`. The names are those that Haiku gives DeepMind's modules; that the files are pickles of Haiku's
+    mappings is known from the notebook beside them, which reads them with `dill.load`, and from ports that do.
+    Files made in this way are tested, the published ones are not. Nothing in a file is run: only arrays are read
+    from it. A file of `numpy.savez` with the keys `module/parameter` is read too.
 
     Use `variant="original"`, the default, which computes what they were trained with; `variant="timm"`
     takes them too. Images are to be normalized with `imagenet_preprocessing`.

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 _ARRAYS = {
-    (module, name): name
+    (f"{package}.{module}", name): function
+    # The package's name before version 2 of NumPy, and since.
     for package in ("numpy.core", "numpy._core")
-    for module, name in (
-        (f"{package}.multiarray", "_reconstruct"),
-        (f"{package}.multiarray", "scalar"),
-        (f"{package}.numeric", "_frombuffer"),
+    for module, name, function in (
+        ("multiarray", "_reconstruct", np.empty(0).__reduce__()[0]),
+        ("multiarray", "scalar", np.float32(0).__reduce__()[0]),
+        ("numeric", "_frombuffer", np.empty(0).__reduce_ex__(5)[0]),
     )
 }
-"""What NumPy's arrays are pickled with, under the names that it had before version 2 and has since."""
+"""What NumPy makes arrays with that were pickled."""
 
 _HAIKU_MAPPINGS = ("FlatMapping", "FlatMap", "frozendict")
 
@@ -92,8 +93,7 @@ class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what `module.name` stands for, if it is one of the few harmless things."""
         if (module, name) in _ARRAYS:
-            found = np._core.numeric if name == "_frombuffer" else np._core.multiarray
-            return getattr(found, name)
+            return _ARRAYS[module, name]
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         if (module, name) == ("dill._dill", "_create_array"):

@@ -81,7 +81,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """Return all weights of a file by their places in it, the states of random generators left out."""
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
-            content = io.BytesIO(archive.read(_WEIGHTS_OF_KERAS_FILE))
+            content: Path | io.BytesIO = io.BytesIO(archive.read(_WEIGHTS_OF_KERAS_FILE))
     else:
         content = path
     tensors = {}

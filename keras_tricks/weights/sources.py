@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -11,7 +12,7 @@ from keras_tricks.weights.imagenet import load_imagenet_weights
 from keras_tricks.weights.keras_file import load_keras_file
 from keras_tricks.weights.structure import structure_of
 from keras_tricks.weights.timm import RESNETS, load_timm
-from keras_tricks.weights_facts import weights_kind, weights_problem
+from keras_tricks.weights_facts import Kind, weights_kind, weights_problem
 
 
 def load(model: keras.Model, source: str | Path, head: bool = True) -> None:
@@ -40,7 +41,7 @@ def load(model: keras.Model, source: str | Path, head: bool = True) -> None:
     problem = weights_problem(source)
     if problem:
         raise ValueError(problem)
-    loaders = {
+    loaders: dict[Kind | None, Callable[..., None]] = {
         "imagenet": _load_imagenet,
         "safetensors": load_timm,
         "hub": load_timm,

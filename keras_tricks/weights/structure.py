@@ -70,7 +70,7 @@ def structure_of(model: keras.Model) -> Structure:
             "Expected a model that a builder of keras_tricks.models returned, not one around it. "
             f"Received: model={model.name!r} with the layers {', '.join(list(layers)[:5])}, ..."
         )
-    family = "resnet"
+    family: Literal["resnet", "nfnet", "nf_resnet"] = "resnet"
     if isinstance(layers["stem_conv1"], ScaledStandardizedConv2D):
         family = "nfnet" if "final_conv" in layers else "nf_resnet"
     return Structure(

@@ -187,7 +187,11 @@ def nfnet_structure(depths, final_width=3072):
 
 def test_nfnets_are_named_by_their_blocks():
     assert timm_counterpart(nfnet_structure((7, 14, 42, 21))) == "dm_nfnet_f6"
-    for structure in (nfnet_structure((1, 2, 6, 3), 4096), nfnet_structure((1, 2, 6, 4))):
+    for structure in (
+        nfnet_structure((1, 2, 6, 3), 4096),
+        nfnet_structure((1, 2, 6, 4)),
+        nfnet_structure((8, 16, 48, 24)),
+    ):
         with pytest.raises(ValueError, match="one of NFNetF0 to NFNetF6"):
             timm_counterpart(structure)
 
