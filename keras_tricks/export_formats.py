@@ -42,7 +42,8 @@ def _open_keras(path: Path) -> Run:
     import keras
 
     model = keras.models.load_model(path, compile=False)
-    return lambda images: model.predict(images, verbose=0)
+    # Batches of one size are compiled once.
+    return lambda images: model.predict(images, batch_size=1, verbose=0)
 
 
 def _write_saved_model(model: Any, path: Path) -> None:
