@@ -58,8 +58,8 @@ def export(
 
     The file takes a batch, of any size, of images that went through the evaluation preprocessing: float32, RGB,
     `(batch, height, width, 3)`. It computes in float32 with the weights as they were trained, mixed precision or not.
-    What an input is and what the outputs mean stands in a JSON file beside it. Whoever loads a `.keras` file of a network
-    without normalization imports `keras_tricks.layers` before; the other formats need nothing of this package.
+    What an input is and what the outputs mean stands in a JSON file beside it. Whoever loads a `.keras` file of an NF
+    network imports `keras_tricks.layers` before; the other formats need nothing of this package.
 
     The check runs random images, and `images`, through the file and through the model as it was, in float32. A file
     whose outputs differ is not kept.
