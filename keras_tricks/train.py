@@ -147,7 +147,6 @@ def _fit(training: Training, position: Position, callbacks: list[keras.callbacks
     steps_per_epoch = training.facts.steps_per_epoch
     stretches = [(Position(position.epoch), training.recipe.epochs, steps_per_epoch)]
     if position.step:
-        _build_metrics(training)
         stretches = [
             (position, position.epoch + 1, steps_per_epoch - position.step),
             (Position(position.epoch + 1), training.recipe.epochs, steps_per_epoch),
@@ -164,16 +163,6 @@ def _fit(training: Training, position: Position, callbacks: list[keras.callbacks
                 callbacks=callbacks,
                 verbose=0,
             )
-
-
-def _build_metrics(training: Training) -> None:
-    """Give the model's metrics their variables, which a checkpoint within an epoch has values for.
-
-    Under a strategy `fit` does so by itself before its first epoch, elsewhere only in its first step.
-    """
-    if training.replicas.strategy is None:
-        nothing = keras.ops.zeros((1, training.facts.classes))
-        training.model.compute_metrics(x=None, y=nothing, y_pred=nothing)
 
 
 def _finish(training: Training, writer: RunWriter, started: float) -> dict[str, Any]:

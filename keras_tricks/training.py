@@ -154,6 +154,7 @@ def build(recipe: Recipe, data_set: data.ImageDataSet | None = None, *, load_ini
         for trick in tricks:
             model = trick.change_training(model, facts)
         model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+        _make_all_variables(model, facts)
 
     callbacks = [callback for trick in tricks for callback in trick.callbacks(facts)]
     return Training(recipe, facts, replicas, data_set, plan, model, callbacks)
@@ -278,8 +279,19 @@ def _build_model(tricks: list[Trick], facts: RunFacts) -> keras.Model:
 def _load_weights(model: keras.Model, recipe: Recipe) -> None:
     try:
         weights.load(model, recipe.weights, head=recipe.weights_head)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise RecipeError(f"weights={recipe.weights} cannot be loaded into {recipe.model}: {error}") from error
+
+
+def _make_all_variables(model: keras.Model, facts: RunFacts) -> None:
+    """Make the variables of optimizer and metrics now.
+
+    TensorFlow traces a step that makes some twice, and a checkpoint within an epoch has values for the metrics'.
+    """
+    model.optimizer.build(model.trainable_variables)
+    nothing = keras.ops.zeros((1, facts.classes))
+    model.compute_metrics(x=None, y=nothing, y_pred=nothing)
+    model.reset_metrics()
 
 
 @contextmanager

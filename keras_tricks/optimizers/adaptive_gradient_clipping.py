@@ -6,6 +6,7 @@ import numbers
 import keras
 from keras import ops
 
+from keras_tricks.optimizers import on_tensorflow
 from keras_tricks.optimizers.path_pattern import checked_patterns, matches, variable_path
 
 _SMALLEST_NORM = 1e-6
@@ -32,6 +33,10 @@ def clip_gradient(gradient, weight, axes, clipping=0.01, eps=1e-3):
         gradient = ops.add(ops.zeros(weight.shape, gradient.dtype), gradient)
     dtype = keras.backend.result_type(weight.dtype, "float32")
     wide = ops.cast(gradient, dtype)
+    # Where no norm is small enough to meet the two floors at once, the smaller of two factors is the formula.
+    if keras.backend.backend() == "tensorflow" and clipping * eps >= _SMALLEST_NORM and _is_plain(weight, axes):
+        factor = on_tensorflow.unit_scale(wide, ops.cast(weight, dtype), clipping, eps, _SMALLEST_NORM)
+        return ops.cast(ops.multiply(wide, factor), gradient.dtype)
     bound = ops.multiply(ops.maximum(_norm(ops.cast(weight, dtype), axes), eps), clipping)
     norm = _norm(wide, axes)
     scale = ops.where(ops.greater(norm, bound), ops.divide(bound, ops.maximum(norm, _SMALLEST_NORM)), 1.0)
@@ -269,6 +274,12 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         config = dict(config)
         inner = keras.saving.deserialize_keras_object(config.pop("inner_optimizer"), custom_objects=custom_objects)
         return cls(inner, **config)
+
+
+def _is_plain(weight, axes):
+    """Return whether a unit is a whole vector, or a place along the last axis."""
+    vector = sum(length > 1 for length in weight.shape) <= 1
+    return len(axes) == len(weight.shape) if vector else axes == tuple(range(len(weight.shape) - 1))
 
 
 def _norm(tensor, axes):

@@ -6,6 +6,7 @@ import numbers
 import keras
 from keras import ops
 
+from keras_tricks.optimizers import on_tensorflow
 from keras_tricks.optimizers.path_pattern import (
     checked_patterns,
     matches,
@@ -141,6 +142,10 @@ class SGD(keras.optimizers.Optimizer):
         if self.momentum:
             gradient = update
             buffer = self.momentum_buffers[index]
+            same_dtype = dtype == keras.backend.standardize_dtype(variable.dtype)
+            if keras.backend.backend() == "tensorflow" and same_dtype:
+                on_tensorflow.apply_momentum(variable, buffer, update, learning_rate, self.momentum, self.nesterov)
+                return
             update = ops.add(ops.multiply(ops.cast(buffer, dtype), self.momentum), gradient)
             self.assign(buffer, update)
             if self.nesterov:
