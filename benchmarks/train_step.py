@@ -16,6 +16,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,11 @@ class Subject:
     def __init__(self, name: str, command: list[str]):
         self.name = name
         self.rates: list[float] = []
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # TensorFlow says much at its start; it is shown where the process fails.
+        self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages, text=True
+        )
         self.start = self._answer()
 
     def measure(self, steps: int) -> None:
@@ -62,7 +67,9 @@ class Subject:
         for line in self._process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise SystemExit(f"{self.name} ended with code {self._process.wait()}: see its messages above.")
+        code = self._process.wait()
+        self._messages.seek(0)
+        raise SystemExit(f"{self._messages.read()}\n{self.name} ended with code {code}.")
 
 
 def main() -> None:
