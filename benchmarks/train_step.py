@@ -79,6 +79,7 @@ def main() -> None:
     subjects = [
         Subject("matrix product", [sys.executable, str(FOLDER / "matrix_product.py")]),
         Subject("keras-tricks", [sys.executable, str(FOLDER / "train_step_ours.py"), *shape]),
+        Subject("  without AGC", [sys.executable, str(FOLDER / "train_step_ours.py"), *shape, "without-clipping"]),
     ]
     if options.timm_python and options.model in TIMM_NAMES:
         shape[0] = TIMM_NAMES[options.model]

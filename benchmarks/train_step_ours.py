@@ -11,6 +11,7 @@ from answering import answer_requests
 
 from keras_tricks import models, optimizers
 from keras_tricks.model_facts import model_facts
+from keras_tricks.training import make_variables
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -49,10 +50,10 @@ def main() -> None:
         input_shape=(image_size, image_size, 3), classes=1000, classifier_activation=None
     )
     sgd = optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=2e-5, no_decay=optimizers.NO_BIAS_DECAY)
-    model.compile(
-        optimizers.AdaptiveGradientClipping(sgd, clipping=0.01),
-        keras.losses.CategoricalCrossentropy(from_logits=True),
-    )
+    clips = "without-clipping" not in sys.argv
+    optimizer = optimizers.AdaptiveGradientClipping(sgd, clipping=0.01) if clips else sgd
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
+    make_variables(model, 1000)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(batch_size, image_size, image_size, 3)).astype("float32")
     labels = np.eye(1000, dtype="float32")[rng.integers(0, 1000, batch_size)]

@@ -154,7 +154,7 @@ def build(recipe: Recipe, data_set: data.ImageDataSet | None = None, *, load_ini
         for trick in tricks:
             model = trick.change_training(model, facts)
         model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
-        _make_all_variables(model, facts)
+        make_variables(model, facts.classes)
 
     callbacks = [callback for trick in tricks for callback in trick.callbacks(facts)]
     return Training(recipe, facts, replicas, data_set, plan, model, callbacks)
@@ -229,6 +229,21 @@ def in_order(tricks: tuple[Trick, ...]) -> list[Trick]:
     return sorted(tricks, key=lambda trick: list(TRICKS).index(trick.name))
 
 
+def make_variables(model: keras.Model, classes: int) -> None:
+    """Make the variables of a compiled model's optimizer and metrics now.
+
+    TensorFlow traces a step that makes some twice, and a checkpoint within an epoch has values for the metrics'.
+
+    Args:
+        model: A compiled classifier.
+        classes: Number of classes.
+    """
+    model.optimizer.build(model.trainable_variables)
+    nothing = keras.ops.zeros((1, classes))
+    model.compute_metrics(x=None, y=nothing, y_pred=nothing)
+    model.reset_metrics()
+
+
 def _require_no_errors(recipe: Recipe, replicas: int | None = None) -> None:
     errors = [problem for problem in recipe.problems(replicas) if problem.level == "error"]
     if errors:
@@ -281,17 +296,6 @@ def _load_weights(model: keras.Model, recipe: Recipe) -> None:
         weights.load(model, recipe.weights, head=recipe.weights_head)
     except (ImportError, OSError, ValueError) as error:
         raise RecipeError(f"weights={recipe.weights} cannot be loaded into {recipe.model}: {error}") from error
-
-
-def _make_all_variables(model: keras.Model, facts: RunFacts) -> None:
-    """Make the variables of optimizer and metrics now.
-
-    TensorFlow traces a step that makes some twice, and a checkpoint within an epoch has values for the metrics'.
-    """
-    model.optimizer.build(model.trainable_variables)
-    nothing = keras.ops.zeros((1, facts.classes))
-    model.compute_metrics(x=None, y=nothing, y_pred=nothing)
-    model.reset_metrics()
 
 
 @contextmanager
