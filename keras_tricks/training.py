@@ -295,7 +295,8 @@ def _load_weights(model: keras.Model, recipe: Recipe) -> None:
     try:
         weights.load(model, recipe.weights, head=recipe.weights_head)
     except (ImportError, OSError, ValueError) as error:
-        raise RecipeError(f"weights={recipe.weights} cannot be loaded into {recipe.model}: {error}") from error
+        way_out = " In a recipe that is weights_head=False, or --new-head." if "head=False" in str(error) else ""
+        raise RecipeError(f"weights={recipe.weights} cannot be loaded into {recipe.model}: {error}{way_out}") from error
 
 
 @contextmanager

@@ -17,9 +17,15 @@ def assert_marked_tests_pass(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    # This process may hold the accelerator's memory. Compiling well takes longer than what is compiled.
     environment.update(
-        KERAS_BACKEND=backend, CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu", JAX_DISABLE_MOST_OPTIMIZATIONS="1"
+        KERAS_BACKEND=backend,
+        # This process may hold the accelerator's memory.
+        CUDA_VISIBLE_DEVICES="-1",
+        JAX_PLATFORMS="cpu",
+        # Compiling well takes longer than what is compiled.
+        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+        # Threads that wait for each other are slow beside another process of tests.
+        OMP_NUM_THREADS="1",
     )
     command = [sys.executable, "-m", "pytest", "-m", "backend and not slow", "tests"]
     command += ["-p", "no:cacheprovider", "-p", "no:xdist", "--color=no"]

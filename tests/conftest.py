@@ -11,7 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Split the CPU in two before TensorFlow starts, if a selected test wants two replicas."""
+    """Put the longest test first, for two processes; split the CPU in two if a selected test wants two replicas."""
+    items.sort(key=lambda item: item.path.name != "test_backend_jax.py")
     if any("two_replicas" in getattr(item, "fixturenames", ()) for item in items):
         import tensorflow as tf
 

@@ -55,9 +55,13 @@ def distances(name, model):
         yield np.abs(logits - expected).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.backend] if name in ON_ALL_BACKENDS else []) for name in BUILDERS]
-)
+def marks(name):
+    if name in ON_ALL_BACKENDS:
+        return [pytest.mark.backend]
+    return [pytest.mark.slow] if name == "dm_nfnet_f2" else []
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in BUILDERS])
 def test_a_checkpoint_of_timm_gives_timms_logits(name, tmp_path):
     model = build(name)
     if name == "dm_nfnet_f2":
