@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_tricks.runs import RunError
+from keras_tricks.runs.schema import MODEL_FILE, RECIPE_FILE
 
 Run = Callable[[Any], Any]
 """From an array of images to an array of outputs."""
@@ -116,6 +117,10 @@ FORMATS = {
 """The kinds of file that `export` writes, by name."""
 
 
+SAVED_MODEL_NAMES = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}
+"""What Keras writes into a SavedModel."""
+
+
 def check_target(path: Path, format: str, overwrite: bool = False) -> None:
     """Find what would keep `export` from writing, before anything is loaded.
 
@@ -132,8 +137,18 @@ def check_target(path: Path, format: str, overwrite: bool = False) -> None:
         raise RunError(f"{path} exists already. --force replaces it, --output takes another name.")
     if kind.suffix and path.is_dir():
         raise RunError(f"{path} is a folder. --output takes another name.")
+    if not kind.suffix and path.exists() and not _is_saved_model(path):
+        raise RunError(f"{path} is no SavedModel and is not replaced. --output takes another name.")
+    if path.name == MODEL_FILE and (path.parent / RECIPE_FILE).exists():
+        raise RunError(f"{path} is the run's own model. --output takes another name.")
     missing = [name for name in kind.packages if importlib.util.find_spec(name) is None]
     if missing:
         raise RunError(
             f"The format {format} needs the packages {', '.join(missing)}: pip install 'keras-tricks[export]'"
         )
+
+
+def _is_saved_model(path: Path) -> bool:
+    """Return whether a folder holds a SavedModel and nothing else."""
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    return "saved_model.pb" in names and names <= SAVED_MODEL_NAMES

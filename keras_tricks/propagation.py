@@ -113,7 +113,7 @@ def signal_propagation(model: keras.Model, batch: Any, skip_gain: float | None =
             None, the model's own.
 
     Raises:
-        ValueError: If the model has no residual blocks.
+        ValueError: If the model has no residual blocks, or `skip_gain` is given and it has no skip gains.
 
     Example:
 
@@ -172,6 +172,10 @@ def _predicted_variances(found: dict[str, keras.layers.Layer], blocks: list[str]
 @contextmanager
 def _skip_gains(model: keras.Model, value: float | None) -> Iterator[None]:
     gains = [] if value is None else [layer.skip_gain for layer in model.layers if isinstance(layer, SkipInit)]
+    if value is not None and not gains:
+        raise ValueError(
+            f"Expected skip_gain=None for a model without skip gains, {model.name}. Received: skip_gain={value!r}"
+        )
     before = [float(gain) for gain in gains]
     try:
         for gain in gains:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
-from keras_tricks.model_facts import ModelFacts, model_facts
+from keras_tricks.model_facts import MODELS, ModelFacts, model_facts
 from keras_tricks.trick import FEATURES
 from keras_tricks.tricks import MixedPrecision, StepDecay, TestResolution, Warmup
-from keras_tricks.weights_facts import weights_problem
+from keras_tricks.weights_facts import weights_kind, weights_problem
 
 if TYPE_CHECKING:
     from keras_tricks.recipe import Recipe
@@ -43,7 +43,7 @@ def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
         *_trick_problems(recipe, model),
         *_published_problems(recipe, model),
         *_normalizer_free_problems(recipe, model),
-        *_weights_problems(recipe),
+        *_weights_problems(recipe, model),
         *_size_problems(recipe, model),
         *_batch_problems(recipe, data, replicas),
         *_schedule_problems(recipe),
@@ -149,10 +149,18 @@ def _normalizer_free_problems(recipe: Recipe, model: ModelFacts) -> list[Problem
     return problems
 
 
-def _weights_problems(recipe: Recipe) -> list[Problem]:
+def _weights_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
     if recipe.weights is None:
         return []
     message = weights_problem(recipe.weights)
+    kind = weights_kind(recipe.weights)
+    if message is None and kind == "imagenet" and not model.imagenet_weights:
+        names = ", ".join(facts.name for facts in MODELS.values() if facts.imagenet_weights)
+        message = f"There are no ImageNet weights for {recipe.model}. Choose one of {names}, or other weights."
+    if message is None and kind == "imagenet" and recipe.trick("resnet_variant") is not None:
+        message = "The ImageNet weights are of the original ResNet. Turn resnet_variant off, or choose other weights."
+    if message is None and kind in ("hub", "safetensors", "npz") and model.family.endswith("_cifar"):
+        message = f"{recipe.weights} cannot be of {recipe.model}: published weights are of networks for large images."
     return [] if message is None else [Problem("error", "weights", message)]
 
 

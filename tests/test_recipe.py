@@ -248,4 +248,10 @@ def test_test_images_beyond_the_models():
 def test_weights_that_cannot_be():
     assert "existing file" in found(Recipe(weights="no/such.safetensors"))["error", "weights"]
     assert "Hugging Face hub" in found(Recipe(weights="resnet50"))["error", "weights"]
-    assert not found(Recipe(weights="timm/resnet50.a1_in1k"))
+    assert "for large images" in found(Recipe(weights="timm/resnet50.a1_in1k"))["error", "weights"]
+    assert "no ImageNet weights for nfnet_f0" in found(Recipe(model="nfnet_f0", weights="imagenet"))["error", "weights"]
+    large = Recipe(model="resnet50", image_size=64, weights="timm/resnet50.a1_in1k")
+    assert not found(large)
+    assert not found(large.changed(weights="imagenet"))
+    variant = large.changed(weights="imagenet", tricks=(tricks.ResnetVariant(),))
+    assert "Turn resnet_variant off" in found(variant)["error", "weights"]

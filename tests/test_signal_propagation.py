@@ -101,3 +101,8 @@ def test_plot_is_a_png(predicted, tmp_path):
     assert path == tmp_path / "new" / "spp.png"
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 10_000
+
+
+def test_skip_gains_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match="without skip gains"):
+        signal_propagation(ResNet20(input_shape=(16, 16, 3)), noise(16, 4), skip_gain=1)

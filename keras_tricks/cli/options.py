@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_tricks.runs import default_root, schema
+from keras_tricks.recipe import RecipeError
+from keras_tricks.runs import RunError, default_root, schema
 
 RunsDir = Annotated[
     Path | None,
@@ -65,6 +66,8 @@ def quiet_import() -> Iterator[None]:
         os.dup2(kept.fileno(), 2)
         try:
             yield
+        except (RecipeError, RunError):
+            raise
         except BaseException:
             kept.seek(0)
             os.write(saved, kept.read())

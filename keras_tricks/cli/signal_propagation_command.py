@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,8 @@ def signal_propagation(
         raise RecipeError(str(error)) from error
     if plot is not None and plot.suffix.lower() != ".png":
         raise RecipeError(f"The plots are a PNG file. Expected a name that ends in .png. Received: {plot}")
+    if not math.isfinite(skip_gain):
+        raise RecipeError(f"Expected a finite skip gain. Received: {skip_gain}")
     size = image_size or facts.default_image_size
     with quiet_import():
         import keras
@@ -52,7 +55,8 @@ def signal_propagation(
         network = getattr(models, facts.builder)(input_shape=(size, size, 3), include_top=False)
     except ValueError as error:
         raise RecipeError(str(error)) from error
-    propagation = measure(network, keras.random.normal((batch_size, size, size, 3)), skip_gain=skip_gain)
+    noise = keras.random.normal((batch_size, size, size, 3))
+    propagation = measure(network, noise, skip_gain=skip_gain if "nf" in facts.features else None)
     if as_json:
         print_json({"model": model, "image_size": size, "blocks": [vars(row) for row in propagation.rows]})
     else:
@@ -70,5 +74,7 @@ def signal_propagation(
             ),
             title=f"{facts.title}, {batch_size} images of noise, {size} px",
         )
+        if "nf" in facts.features:
+            print("Noise loses variance at average pools and at borders, which the prediction leaves out.")
     if plot is not None:
         say(f"the plots are in {propagation.plot(plot)}")

@@ -172,11 +172,11 @@ def test_an_existing_file_is_replaced_only_by_force(command, runs, tmp_path):
     path = tmp_path / "net"
     words = ["export", runs["tiny"], "--format", "saved_model", "--output", path]
     assert command(*words)[0] == 0
-    (path / "mark").touch()
+    (path / "variables" / "mark").touch()
     bad(command(*words), str(path), "exists already", "--force")
-    assert (path / "mark").exists()
+    assert (path / "variables" / "mark").exists()
     assert command(*words, "--force", "--logits")[0] == 0
-    assert not (path / "mark").exists()
+    assert not (path / "variables" / "mark").exists()
     np.testing.assert_allclose(
         FORMATS["saved_model"].open(path)(images(2)), logits(runs["tiny"], images(2)), rtol=1e-4, atol=1e-4
     )

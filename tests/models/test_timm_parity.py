@@ -29,7 +29,7 @@ BUILDERS = {
     "dm_nfnet_f0": ("NFNetF0", "timm"),
     "dm_nfnet_f2": ("NFNetF2", "timm"),
 }
-ON_ALL_BACKENDS = ("resnet18", "resnet18d")
+ON_ALL_BACKENDS = ("resnet18",)
 
 
 @cache

@@ -83,7 +83,6 @@ def test_half_precision_checkpoints_become_float32(dtype, resnet18):
     assert_loaded(resnet18, tensors)
 
 
-@pytest.mark.backend
 def test_bfloat16_models_take_float32_checkpoints():
     keras.config.set_dtype_policy("bfloat16")
     model = ResNet18(input_shape=ANY_SIZE, classes=10)
