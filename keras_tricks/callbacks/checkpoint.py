@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_tricks.callbacks.weight_averaging import WeightAveraging
 from keras_tricks.runs import Best, RunError, RunWriter
-from keras_tricks.runs.writer import write_atomically
+from keras_tricks.runs.storage import write_atomically
 
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.weights\.h5")
 

@@ -1,5 +1,6 @@
 """Run directories: what a trainer writes and everything else reads. Nothing here imports Keras."""
 
+from keras_tricks.runs.new_run import create_run
 from keras_tricks.runs.process import (
     LIVE_STATES,
     default_root,
@@ -12,7 +13,8 @@ from keras_tricks.runs.process import (
 )
 from keras_tricks.runs.run import JsonLines, MetricsHistory, Run, find_run, list_runs
 from keras_tricks.runs.schema import Best, Event, MetricRow, RunError, State, Status
-from keras_tricks.runs.writer import RunWriter, create_run
+from keras_tricks.runs.storage import StorageError
+from keras_tricks.runs.writer import RunWriter
 
 __all__ = [
     "LIVE_STATES",
@@ -26,6 +28,7 @@ __all__ = [
     "RunWriter",
     "State",
     "Status",
+    "StorageError",
     "create_run",
     "default_root",
     "find_run",

@@ -15,9 +15,10 @@ from pathlib import Path
 import psutil
 
 from keras_tricks.runs import schema
-from keras_tricks.runs.run import Run, process_is
+from keras_tricks.runs.run import Run
 from keras_tricks.runs.schema import RunError, Status
-from keras_tricks.runs.writer import write_atomically
+from keras_tricks.runs.storage import write_atomically
+from keras_tricks.runs.trainer_process import identity, is_running
 
 LIVE_STATES = frozenset({"starting", "running"})
 
@@ -116,8 +117,7 @@ def _note_start(run: Run, status: Status, pid: int) -> None:
     started = status.model_copy(
         update={
             "state": "starting",
-            "pid": pid,
-            "pid_created": psutil.Process(pid).create_time(),
+            **identity(pid),
             "host": socket.gethostname(),
             "heartbeat": time.time(),
             "error": None,
@@ -138,7 +138,7 @@ def _signal(run: Run, number: signal.Signals) -> None:
     status = _require_live(run)
     if status.host != socket.gethostname():
         raise RunError(f"{run.id} runs on {status.host}. Stop it there, or ask it to stop by file.")
-    if status.pid is None or not process_is(status.pid, status.pid_created):
+    if status.pid is None or not is_running(status):
         raise RunError(f"{run.id} has no process any more.")
     try:
         if os.getpgid(status.pid) == status.pid:

@@ -6,20 +6,18 @@ import contextlib
 import fcntl
 import os
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from pydantic import ValidationError
 
 from keras_tricks.runs import schema
 from keras_tricks.runs.schema import Event, MetricRow, RunError, State, Status
+from keras_tricks.runs.trainer_process import RemoteHeartbeats, is_running
 
-_REMOTE_SILENCE_S = 60.0
-_START_GRACE_S = 10.0
+_REMOTE_HEARTBEATS = RemoteHeartbeats()
 
 
 class Run:
@@ -34,7 +32,7 @@ class Run:
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
-        if not (self.directory / schema.RECIPE_FILE).is_file():
+        if not _may_be_run(self.directory):
             raise RunError(f"{self.directory} is not a run: it has no {schema.RECIPE_FILE}.")
 
     @property
@@ -136,40 +134,33 @@ class Run:
     def _true_state(self, status: Status) -> State:
         if status.state in schema.TERMINAL_STATES or status.state == "queued":
             return status.state
-        silence = time.time() - status.heartbeat
         if status.host != socket.gethostname():
-            return "lost" if silence > _REMOTE_SILENCE_S else status.state
-        if self.is_locked() or (status.state == "starting" and _is_on_its_way(status, silence)):
+            return "lost" if _REMOTE_HEARTBEATS.are_silent(self.directory, status.heartbeat) else status.state
+        if self.is_locked() or (status.state == "starting" and is_running(status)):
             return status.state
         # The trainer may have ended between the two looks: its last word counts.
         latest = Status.model_validate(self._read(schema.STATUS_FILE))
         return latest.state if latest.state in schema.TERMINAL_STATES else "lost"
 
 
-def _is_on_its_way(status: Status, silence: float) -> bool:
-    """Whether the launched process may still come to its lock."""
-    if status.pid is None:
-        return silence < _START_GRACE_S
-    return process_is(status.pid, status.pid_created)
-
-
-def process_is(pid: int, created: float | None) -> bool:
-    """Whether process `pid` runs and is the one created then, not a later one with the same number."""
-    try:
-        process = psutil.Process(pid)
-        same = created is None or abs(process.create_time() - created) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
 def list_runs(root: str | Path) -> list[Run]:
-    """Return the runs under `root`, newest first; an absent `root` holds none."""
+    """Return the runs under `root`, newest first; an absent `root` holds none.
+
+    A directory that only its owner may look into counts as a run: reading it raises `RunError`.
+    """
     root = Path(root)
     if not root.is_dir():
         return []
     directories = sorted((path for path in root.iterdir() if path.is_dir()), reverse=True)
-    return [Run(path) for path in directories if (path / schema.RECIPE_FILE).is_file()]
+    return [Run(path) for path in directories if _may_be_run(path)]
+
+
+def _may_be_run(directory: Path) -> bool:
+    """Whether this is a run directory, or one that only its owner may look into."""
+    try:
+        return (directory / schema.RECIPE_FILE).is_file()
+    except PermissionError:
+        return True
 
 
 def find_run(root: str | Path, name: str) -> Run:

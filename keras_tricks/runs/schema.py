@@ -16,6 +16,7 @@ METRICS_FILE = "metrics.jsonl"
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "train.log"
 LOCK_FILE = "alive.lock"
+RESERVE_FILE = ".reserve"
 STOP_FILE = "control/stop"
 RESULT_FILE = "result.json"
 MODEL_FILE = "model.keras"
@@ -47,11 +48,29 @@ class Best(_Record):
     epoch: int
 
 
+def best_of(best: Best | None, metric: str, value: float | None, epoch: int) -> Best | None:
+    """Return the better of the best value so far and a new one.
+
+    Args:
+        best: The best so far, or None.
+        metric: Name of the watched metric; one with `loss` or `error` in its name is better when smaller.
+        value: Its new value; None or NaN if there is none.
+        epoch: The epoch that ended with the new value, counted from 1.
+    """
+    if value is None or math.isnan(value):
+        return best
+    smaller_is_better = any(word in metric for word in ("loss", "error"))
+    if best is None or (value < best.value if smaller_is_better else value > best.value):
+        return Best(metric=metric, value=value, epoch=epoch)
+    return best
+
+
 class Status(_Record):
     """The content of `status.json`.
 
     `step` counts optimizer steps done, `epoch` counts finished epochs; both go on over the attempts of one run.
-    Times are seconds since 1970.
+    Times are seconds since 1970; `pid_ticks` is the start of the process in clock ticks since its machine booted, which
+    no change of the clock moves.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -59,6 +78,7 @@ class Status(_Record):
     attempt: int = 0
     pid: int | None = None
     pid_created: float | None = None
+    pid_ticks: int | None = None
     host: str = ""
     heartbeat: float = 0.0
     started: float | None = None

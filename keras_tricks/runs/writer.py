@@ -1,107 +1,42 @@
-"""The writing side of a run directory: the trainer's, and the launcher's first files."""
+"""The writing side of a run directory: the trainer's."""
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import fcntl
 import os
-import platform
-import re
-import secrets
 import socket
-import subprocess
 import threading
 import time
-from datetime import UTC, datetime
-from importlib import metadata
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from pydantic import ValidationError
 
 from keras_tricks.runs import schema
 from keras_tricks.runs.schema import RunError, State, Status
+from keras_tricks.runs.storage import (
+    StorageError,
+    append,
+    cannot_write,
+    remove_leftovers,
+    storing,
+    write_atomically,
+)
+from keras_tricks.runs.trainer_process import identity
 
 _LOCK_PATIENCE_S = 2.0
-
-
-def create_run(
-    root: str | Path,
-    name: str,
-    recipe: dict[str, Any] | None,
-    *,
-    argv: list[str] | None = None,
-    parent: str | None = None,
-) -> Path:
-    """Make a new run directory under `root` and return it.
-
-    It is named `<UTC stamp>-<name>-<4 hex digits>`, holds `recipe.json`, and its state is `queued`. Without a recipe it
-    is the record of somebody's own `model.fit`.
-
-    Raises:
-        RunError: `root` is full, read-only or not a directory. Nothing is left behind then.
-    """
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    directory = Path(root) / f"{stamp}-{slug}-{secrets.token_hex(2)}"
-    document = {
-        "schema_version": schema.SCHEMA_VERSION,
-        "name": name,
-        "recipe": recipe,
-        "argv": argv or [],
-        "created": time.time(),
-        "host": socket.gethostname(),
-        "git_commit": _git_commit(),
-        "versions": _versions(),
-        "seed": None if recipe is None else recipe.get("seed"),
-        "parent": parent,
-    }
-    try:
-        directory.mkdir(parents=True)
-    except OSError as error:
-        raise RunError(_cannot_write(root, error)) from error
-    try:
-        write_atomically(directory / schema.RECIPE_FILE, schema.encode(document))
-        write_atomically(
-            directory / schema.STATUS_FILE,
-            schema.encode(Status(host=socket.gethostname(), heartbeat=time.time()).model_dump()),
-        )
-    except OSError as error:
-        for left_over in directory.iterdir():
-            left_over.unlink()
-        directory.rmdir()
-        raise RunError(_cannot_write(root, error)) from error
-    return directory
-
-
-def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
-    """Write `content` so that a reader sees either the old file or the new one.
-
-    Args:
-        path: The file.
-        content: What to write.
-        durable: Wait until it is on the disk, so that a crash of the machine keeps it too. Defaults to True.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+_END_PATIENCE_S = 5.0
+_RESERVE_BYTES = 32 * 1024
 
 
 class RunWriter:
     """Write one attempt of a run: status, metrics, events and log lines.
 
     A writer holds the run's lock while it is open, so that a second trainer is refused and a killed one is known
-    at once. It also keeps the heartbeat: a thread of its own rewrites `status.json` once a second.
+    at once. It also keeps the heartbeat: a thread of its own rewrites `status.json` once a second. On a full disk it
+    still says how the run ended: a few kilobytes are reserved for that. A directory that is removed stays removed.
 
     Example:
 
@@ -117,6 +52,7 @@ class RunWriter:
 
     Raises:
         RunError: Another trainer is alive in this directory, or it cannot be written.
+        StorageError: In any later call that writes: there is no room, or the directory has been removed.
     """
 
     def __init__(self, directory: str | Path):
@@ -128,7 +64,9 @@ class RunWriter:
         try:
             self._lock_file = (self.directory / schema.LOCK_FILE).open("ab")
         except OSError as error:
-            raise RunError(_cannot_write(self.directory, error)) from error
+            raise RunError(cannot_write(self.directory, error)) from error
+        lock = os.fstat(self._lock_file.fileno())
+        self._lock_identity = lock.st_dev, lock.st_ino
         self._acquire_lock()
         previous = self._previous_status()
         self.status = Status(
@@ -137,8 +75,7 @@ class RunWriter:
                 "schema_version": schema.SCHEMA_VERSION,
                 "state": "starting",
                 "attempt": previous.attempt + 1,
-                "pid": os.getpid(),
-                "pid_created": psutil.Process().create_time(),
+                **identity(os.getpid()),
                 "host": socket.gethostname(),
                 "started": previous.started or time.time(),
             }
@@ -147,12 +84,16 @@ class RunWriter:
             # `start` has removed an old request to stop: one that is here now was made since, and counts.
             if (previous.state, previous.pid) != ("starting", os.getpid()):
                 (self.directory / schema.STOP_FILE).unlink(missing_ok=True)
+            remove_leftovers(self.directory)
+            # Random bytes keep their room also where the file system compresses.
+            write_atomically(self.directory / schema.RESERVE_FILE, os.urandom(_RESERVE_BYTES))
             for file in (schema.METRICS_FILE, schema.EVENTS_FILE):
                 self._end_torn_line(file)
             self._write_status()
         except OSError as error:
+            self._give_up_reserve()
             self._lock_file.close()
-            raise RunError(_cannot_write(self.directory, error)) from error
+            raise RunError(cannot_write(self.directory, error)) from error
         self._heartbeat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heartbeat.start()
 
@@ -202,10 +143,15 @@ class RunWriter:
         self._stop.set()
 
     def stop_requested(self) -> bool:
-        """Whether somebody asked for this run to stop; the file is looked at once a second."""
+        """Whether somebody asked for this run to stop; the file is looked at once a second.
+
+        Raises:
+            StorageError: The run's directory has been removed.
+        """
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + 1.0
+            self._require_directory()
             if (self.directory / schema.STOP_FILE).exists():
                 self._stop.set()
         return self._stop.is_set()
@@ -213,16 +159,36 @@ class RunWriter:
     def result(self, document: dict[str, Any]) -> None:
         """Write `result.json`, the summary that lists read in place of all metrics."""
         document = {"schema_version": schema.SCHEMA_VERSION, **document}
-        write_atomically(self.directory / schema.RESULT_FILE, schema.encode(document))
+        self._require_directory()
+        path = self.directory / schema.RESULT_FILE
+        with storing(path):
+            write_atomically(path, schema.encode(document))
 
     def end(self, state: State, error: str | None = None) -> None:
-        """Say how the attempt ended; the last change to the status."""
-        self.update(state, error=error, ended=time.time(), eta_s=None)
+        """Say how the attempt ended; the last change to the status.
+
+        On a full disk it gives the reserved room up, and tries for some seconds before it raises `StorageError`.
+        """
+        with self._guard:
+            self.status = self.status.model_copy(
+                update={"state": state, "error": error, "ended": time.time(), "eta_s": None}
+            )
+        self._give_up_reserve()
+        deadline = time.monotonic() + _END_PATIENCE_S
+        while True:
+            try:
+                self._write_status()
+                return
+            except StorageError:
+                if self._is_removed() or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def close(self) -> None:
         """Stop the heartbeat and let the lock go."""
         self._closing.set()
         self._heartbeat.join(timeout=5)
+        self._give_up_reserve()
         self._lock_file.close()
 
     def __enter__(self) -> RunWriter:
@@ -276,12 +242,29 @@ class RunWriter:
         self._append_bytes(file, (schema.encode(record) + "\n").encode())
 
     def _append_bytes(self, file: str, data: bytes) -> None:
-        descriptor = os.open(self.directory / file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._require_directory()
+        path = self.directory / file
+        with storing(path):
+            append(path, data)
+
+    def _is_removed(self) -> bool:
+        """Whether the directory is not the one any more in which this run began."""
         try:
-            if os.write(descriptor, data) != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(descriptor)
+            lock = (self.directory / schema.LOCK_FILE).stat()
+        except FileNotFoundError:
+            return True
+        return (lock.st_dev, lock.st_ino) != self._lock_identity
+
+    def _require_directory(self) -> None:
+        """Raise where the directory has been removed: nothing may bring a part of it back."""
+        if self._is_removed():
+            raise StorageError(
+                f"{self.directory} was removed while the run was trained in it: nothing of the run can be kept."
+            )
+
+    def _give_up_reserve(self) -> None:
+        with contextlib.suppress(OSError):
+            (self.directory / schema.RESERVE_FILE).unlink(missing_ok=True)
 
     def _end_torn_line(self, file: str) -> None:
         """End the line that a killed attempt left half-written, so that it does not swallow the next one."""
@@ -291,43 +274,20 @@ class RunWriter:
 
     def _write_status(self) -> None:
         with self._guard:
+            self._require_directory()
             self.status = self.status.model_copy(update={"heartbeat": time.time()})
-            write_atomically(
-                self.directory / schema.STATUS_FILE,
-                schema.encode(self.status.model_dump()),
-                durable=self.status.state in schema.TERMINAL_STATES,
-            )
+            path = self.directory / schema.STATUS_FILE
+            with storing(path):
+                write_atomically(
+                    path,
+                    schema.encode(self.status.model_dump()),
+                    durable=self.status.state in schema.TERMINAL_STATES,
+                )
 
     def _beat(self) -> None:
         while not self._closing.wait(1.0):
             if self.status.state in schema.TERMINAL_STATES:
                 return
-            try:
+            # The training thread meets the same full disk and reports it; the beat goes on for when there is room.
+            with contextlib.suppress(OSError):
                 self._write_status()
-            except OSError:
-                # The training thread meets the same full disk and reports it; the beat goes on for when there is room.
-                continue
-
-
-def _git_commit() -> str | None:
-    source = Path(__file__).resolve().parents[2]
-    if not (source / ".git").exists():
-        return None
-    answer = subprocess.run(
-        ["git", "-C", str(source), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or None
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("keras-tricks", "keras", "tensorflow", "jax", "torch"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _cannot_write(path: str | Path, error: OSError) -> str:
-    return f"Cannot write to {path}: {error.strerror or error}. Name another place for runs, or make room there."
