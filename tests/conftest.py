@@ -11,14 +11,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Put the longest test first, for two processes; split the CPU in two if a selected test wants two replicas."""
+    """Put the longest test first, for two processes; split the CPU in four if a selected test wants replicas."""
     items.sort(key=lambda item: item.path.name != "test_backend_jax.py")
-    if any("two_replicas" in getattr(item, "fixturenames", ()) for item in items):
+    if any({"two_replicas", "four_replicas"} & set(getattr(item, "fixturenames", ())) for item in items):
         import tensorflow as tf
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         if tf.config.get_logical_device_configuration(cpu) is None:
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +40,23 @@ def _fixed_start():
 @pytest.fixture(scope="session")
 def two_replicas():
     """A MirroredStrategy over two logical CPU devices."""
+    return _strategy(2)
+
+
+@pytest.fixture(scope="session")
+def four_replicas():
+    """A MirroredStrategy over four logical CPU devices."""
+    return _strategy(4)
+
+
+def _strategy(count):
     import keras
 
     if keras.backend.backend() != "tensorflow":
         pytest.skip("replicas need the TensorFlow backend")
     from keras_tricks.distribute.strategy import choose_replicas
 
-    return choose_replicas(2).strategy
+    return choose_replicas(count).strategy
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Training on several devices. TensorFlow only."""
 
+from keras_tricks.distribute.sharpness_aware import SharpnessAware
 from keras_tricks.distribute.strategy import Replicas, choose_replicas
+from keras_tricks.distribute.trainer import Batch, ReplicaModel, ReplicaTrainer
 
-__all__ = ["Replicas", "choose_replicas"]
+__all__ = ["Batch", "ReplicaModel", "ReplicaTrainer", "Replicas", "SharpnessAware", "choose_replicas"]

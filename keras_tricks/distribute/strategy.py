@@ -9,7 +9,11 @@ from typing import Any
 
 import keras
 
+from keras_tricks.keras_private import strategy_with_its_own_keys
+from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.recipe import RecipeError
+
+KEYS_PER_STRATEGY = 100_000
 
 
 @dataclass(frozen=True)
@@ -18,27 +22,38 @@ class Replicas:
 
     Args:
         count: How many there are.
-        strategy: A `tf.distribute.MirroredStrategy` over them, or None for one device.
+        strategy: A `tf.distribute.MirroredStrategy` over them, or a `MultiWorkerMirroredStrategy`, or None for one device.
+        workers: How many processes, each on its own machine or not, have them.
     """
 
     count: int
     strategy: Any = None
+    workers: int = 1
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which the model and its optimizer are made."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
 
-def choose_replicas(requested: int | None = None) -> Replicas:
-    """Return the devices for a run on this machine.
+def choose_replicas(requested: int | None = None, team: Team | None = None) -> Replicas:
+    """Return the devices for a run on this machine, or of several workers.
 
     Args:
         requested: How many replicas; None means all visible GPUs, or one device where there is no GPU. TensorFlow's
             logical CPU devices count where there is no GPU. Other backends than TensorFlow have one replica.
+        team: The workers that train together, with all the GPUs of each. Defaults to None, this process alone.
 
     Raises:
-        RecipeError: There are fewer devices than requested.
+        RecipeError: There are fewer devices than requested, or several workers have another number of them.
     """
+    if team is not None:
+        count = team.strategy.num_replicas_in_sync
+        if requested not in (None, count):
+            raise RecipeError(
+                f"The {team.workers.count} workers have {count} devices together, and train on all of them. Set "
+                f"replicas={count}, or leave it unset. Received: replicas={requested}"
+            )
+        return Replicas(count, team.strategy, team.workers.count)
     backend = keras.backend.backend()
     if backend != "tensorflow":
         if (requested or 1) > 1:
@@ -66,12 +81,10 @@ def choose_replicas(requested: int | None = None) -> Replicas:
 def mirrored_strategy(devices: tuple[str, ...]) -> Any:
     """Return the `tf.distribute.MirroredStrategy` over these devices, always the same one.
 
-    Two strategies over the same devices number their collective operations alike, and TensorFlow takes the second
-    one's synchronized batch normalization for the first one's: "Shape mismatch in the collective instance".
-
     Args:
         devices: The names of the devices, such as `("/device:GPU:0", "/device:GPU:1")`.
     """
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(list(devices))
+    base = mirrored_strategy.cache_info().currsize * KEYS_PER_STRATEGY
+    return strategy_with_its_own_keys(tf.distribute.MirroredStrategy, base, list(devices))

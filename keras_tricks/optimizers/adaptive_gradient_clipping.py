@@ -6,8 +6,10 @@ import numbers
 import keras
 from keras import ops
 
+from keras_tricks.keras_private import before_update, variable_index
 from keras_tricks.optimizers import on_tensorflow
 from keras_tricks.optimizers.path_pattern import checked_patterns, matches, variable_path
+from keras_tricks.optimizers.wrapping_optimizer import WrappingOptimizer
 
 _SMALLEST_NORM = 1e-6
 
@@ -44,7 +46,7 @@ def clip_gradient(gradient, weight, axes, clipping=0.01, eps=1e-3):
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
-class AdaptiveGradientClipping(keras.optimizers.Optimizer):
+class AdaptiveGradientClipping(WrappingOptimizer):
     """Clip each unit's gradient relative to the norm of its weights, then let another optimizer use it.
 
     For a unit with weights `W` and gradient `G`, `bound = clipping * max(|W|, eps)`, and if `|G| > bound`
@@ -120,39 +122,15 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         for argument, value in (("clipping", clipping), ("eps", eps)):
             if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
                 raise ValueError(f"Expected `{argument}` to be a finite float > 0. Received: {argument}={value!r}")
-        # The rate and the counter of the base class stay unused.
-        super().__init__(learning_rate=0.0, name=name)
+        super().__init__(inner_optimizer, name=name)
         self.clipping = float(clipping)
         self.eps = float(eps)
         self.no_clipping = checked_patterns(no_clipping, "no_clipping")
         self._unit_axes = _checked_axes(unit_axes)
-        self.inner_optimizer = inner_optimizer
-        self._clip_before_the_update()
-
-    def _clip_before_the_update(self):
-        """Make the inner optimizer call this one where it would update a variable.
-
-        The only place that sees a variable's reduced, unscaled and accumulated gradient is inside the inner
-        optimizer's `apply`, where it calls its `update_step`. On PyTorch some of Keras's optimizers have
-        `_parallel_update_step` (private) for all variables at once and never call `update_step`.
-        """
-        self.inner_optimizer.update_step = self.update_step
-        if hasattr(self.inner_optimizer, "_parallel_update_step"):
-            self.inner_optimizer._parallel_update_step = self._parallel_update_step
-
-    def update_step(self, gradient, variable, learning_rate):
-        """Clip the gradient of one variable and let the inner optimizer move it."""
-        inner = self.inner_optimizer
-        type(inner).update_step(inner, self._clipped(gradient, variable), variable, learning_rate)
-
-    def _parallel_update_step(self, gradients, variables, learning_rate):
-        inner = self.inner_optimizer
-        clipped = [self._clipped(*pair) for pair in zip(gradients, variables, strict=True)]
-        type(inner)._parallel_update_step(inner, clipped, variables, learning_rate)
+        before_update(inner_optimizer, self._clipped)
 
     def _clipped(self, gradient, variable):
-        # Private, but what every optimizer in Keras and its guide finds its variables with.
-        axes = self._axes[self._get_variable_index(variable)]
+        axes = self._axes[variable_index(self, variable)]
         return gradient if axes is None else clip_gradient(gradient, variable, axes, self.clipping, self.eps)
 
     def build(self, variables):
@@ -176,7 +154,6 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
             None if any(matches(path, pattern) for pattern in self.no_clipping) else self._axes_of(path, each.shape)
             for path, each in zip(paths, variables, strict=True)
         )
-        self.inner_optimizer.build(variables)
         super().build(variables)
 
     def _axes_of(self, path, shape):
@@ -194,86 +171,15 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
             return (0, 1)
         return (0,) if rank <= 3 else tuple(range(rank - 1))
 
-    def apply(self, grads, trainable_variables=None):
-        """Let the inner optimizer apply the gradients, clipped."""
-        if trainable_variables is not None and not self.built:
-            trainable_variables = list(trainable_variables)
-            self.build(trainable_variables)
-        self.inner_optimizer.apply(grads, trainable_variables)
-
-    def apply_gradients(self, grads_and_vars):
-        """Apply pairs of a gradient and its variable, and return the inner optimizer's counter."""
-        gradients, variables = zip(*grads_and_vars, strict=True)
-        self.apply(gradients, variables)
-        return self.iterations
-
-    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
-        """Return the variables and the state after a step, without changing them."""
-        return self.inner_optimizer.stateless_apply(optimizer_variables, grads, trainable_variables)
-
-    @property
-    def variables(self):
-        """The inner optimizer's variables; this one has no state."""
-        return self.inner_optimizer.variables
-
-    @property
-    def iterations(self):
-        """The inner optimizer's count of steps."""
-        return self.inner_optimizer.iterations
-
-    @property
-    def learning_rate(self):
-        """The inner optimizer's learning rate."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate):
-        self.inner_optimizer.learning_rate = learning_rate
-
-    @property
-    def loss_scale_factor(self):
-        """The inner optimizer's fixed loss scale, which a `LossScaleOptimizer` switches off."""
-        return self.inner_optimizer.loss_scale_factor
-
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, factor):
-        # The base class sets its default before there is an inner optimizer.
-        if hasattr(self, "inner_optimizer"):
-            self.inner_optimizer.loss_scale_factor = factor
-
-    def scale_loss(self, loss):
-        """Scale the loss as the inner optimizer does."""
-        return self.inner_optimizer.scale_loss(loss)
-
-    def finalize_variable_values(self, var_list):
-        """Set the inner optimizer's final values, such as its averages."""
-        self.inner_optimizer.finalize_variable_values(var_list)
-
-    def set_weights(self, weights):
-        """Set the inner optimizer's state."""
-        self.inner_optimizer.set_weights(weights)
-
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """Exclude variables from the inner optimizer's weight decay."""
-        self.inner_optimizer.exclude_from_weight_decay(var_list=var_list, var_names=var_names)
-
     def get_config(self):
         """Return the arguments that make an equal optimizer, without its state."""
         return {
-            "name": self.name,
-            "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+            **super().get_config(),
             "clipping": self.clipping,
             "eps": self.eps,
             "no_clipping": list(self.no_clipping),
             "unit_axes": {pattern: list(axes) for pattern, axes in self._unit_axes},
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Make an optimizer from the result of `get_config`."""
-        config = dict(config)
-        inner = keras.saving.deserialize_keras_object(config.pop("inner_optimizer"), custom_objects=custom_objects)
-        return cls(inner, **config)
 
 
 def _is_plain(weight, axes):

@@ -1,0 +1,175 @@
+"""All that depends on private methods and attributes of Keras, each with the reason; Keras is pinned for their sake.
+
+`tests/test_keras_private.py` fails when one of them changes, or when Keras mends what they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+
+def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """Return the variables that an optimizer was built with.
+
+    `_trainable_variables`: no public attribute has them, and `apply` without variables means these.
+    """
+    return optimizer._trainable_variables
+
+
+def variable_index(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
+    """Return the place of a variable among those that an optimizer was built with.
+
+    `_get_variable_index`: on a replica the variable is another object, which only Keras's own key finds.
+    """
+    return optimizer._get_variable_index(variable)
+
+
+def before_update(optimizer: keras.optimizers.Optimizer, change: Callable[[Any, Any], Any]) -> None:
+    """Let `change(gradient, variable)` act on each gradient where an optimizer is about to move the variable.
+
+    The only place that sees the reduced, unscaled and accumulated gradient of a variable is inside the optimizer's
+    `apply`, where it calls its `update_step`. On PyTorch some optimizers have `_parallel_update_step` for all variables
+    at once and never call `update_step`.
+    """
+    kind = type(optimizer)
+
+    def update_step(gradient, variable, learning_rate):
+        kind.update_step(optimizer, change(gradient, variable), variable, learning_rate)
+
+    def parallel_update_step(gradients, variables, learning_rate):
+        changed = [change(*pair) for pair in zip(gradients, variables, strict=True)]
+        kind._parallel_update_step(optimizer, changed, variables, learning_rate)
+
+    optimizer.update_step = update_step
+    if hasattr(optimizer, "_parallel_update_step"):
+        optimizer._parallel_update_step = parallel_update_step
+
+
+def before_updates(optimizer: keras.optimizers.Optimizer, change: Callable[[Sequence[Any]], list[Any]]) -> None:
+    """Let `change(gradients)` act on the gradients of all variables, reduced over replicas, before the updates.
+
+    `_all_reduce_sum_gradients` (TensorFlow) is the only place where one replica has them all; Keras's own clipping by
+    the global norm acts before it, on each replica's own gradients. On other backends there is nothing to reduce, and
+    `_backend_update_step` has the gradients after their accumulation.
+    """
+    kind = type(optimizer)
+    if keras.backend.backend() == "tensorflow":
+
+        def all_reduce_sum_gradients(grads_and_vars):
+            pairs = kind._all_reduce_sum_gradients(optimizer, grads_and_vars)
+            changed = change([gradient for gradient, _ in pairs])
+            return [(gradient, variable) for gradient, (_, variable) in zip(changed, pairs, strict=True)]
+
+        optimizer._all_reduce_sum_gradients = all_reduce_sum_gradients
+        return
+
+    def backend_update_step(gradients, variables, learning_rate):
+        kind._backend_update_step(optimizer, change(gradients), variables, learning_rate)
+
+    optimizer._backend_update_step = backend_update_step
+
+
+class TrainerOverrides:
+    """What has to differ in Keras's TensorFlow trainer for `fit` to be right on replicas.
+
+    It stands before `keras.Model` among the bases of a class. Without a distribution strategy it changes nothing.
+
+    - `_make_function`: with `steps_per_execution` Keras loops inside the graph, where the distributed iterator fails
+      with a placeholder error; here the batches are fetched first and the steps unrolled. With several workers Keras averages the logs along an
+      axis that scalars do not have.
+    - `_maybe_symbolic_build`: with several workers Keras averages a batch of data, which cannot be reduced. The shapes
+      of the data set tell the same, and no batch has to be loaded for it.
+    - `_loss_tracker`: the loss in the logs, which a train step of one's own has to update.
+    """
+
+    def _make_function(self, step_function):
+        import tensorflow as tf
+
+        if self._distribute_strategy is None:
+            return super()._make_function(step_function)
+        strategy = self.distribute_strategy
+
+        def one_step(data):
+            present = keras.tree.map_structure(
+                lambda leaf: None if isinstance(leaf, tf.experimental.Optional) else leaf, data
+            )
+            return _mean_over_replicas(strategy, strategy.run(step_function, args=(present,)))
+
+        def first_step(iterator):
+            return one_step(iterator.get_next())
+
+        def several_steps(batches):
+            for data in batches:
+                logs = one_step(data)
+            return logs
+
+        if not self.run_eagerly:
+            one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
+            first_step = tf.function(first_step, reduce_retracing=True, autograph=False)
+            several_steps = tf.function(several_steps, reduce_retracing=True, autograph=False)
+
+        def function(iterator):
+            distributed = isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator)
+            if distributed and self.steps_per_execution == 1:
+                return first_step(iterator)
+            batches = list(_at_most(self.steps_per_execution, iterator))
+            if not batches:
+                raise StopIteration
+            if len(batches) == self.steps_per_execution:
+                return several_steps(batches)
+            for data in batches:
+                logs = one_step(data)
+            return logs
+
+        return function
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._distribute_strategy is None:
+            return
+        if iterator is not None:
+            spec = iterator._distributed_dataset.element_spec
+            data_batch = keras.tree.map_structure(_spec_of_one_replica, spec)
+        with self._distribute_strategy.scope():
+            self._symbolic_build(data_batch=data_batch)
+
+    def _track_loss(self, loss: Any, count: Any) -> None:
+        """Take the loss of `count` examples into the logs."""
+        self._loss_tracker.update_state(loss, sample_weight=count)
+
+
+def _at_most(count: int, iterator: Any) -> Iterator[Any]:
+    """Yield so many batches, or those that are left."""
+    for _ in range(count):
+        try:
+            yield next(iterator)
+        except StopIteration:
+            return
+
+
+def _mean_over_replicas(strategy: Any, logs: dict[str, Any]) -> dict[str, Any]:
+    import tensorflow as tf
+
+    values = keras.tree.flatten(logs)
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        # One vector: each reduction is a message to every worker.
+        stacked = strategy.run(lambda *each: tf.stack([tf.cast(value, tf.float32) for value in each]), args=values)
+        means = tf.unstack(strategy.reduce(tf.distribute.ReduceOp.MEAN, stacked, axis=None), num=len(values))
+    else:
+        means = [tf.reduce_mean(strategy.experimental_local_results(value), axis=0) for value in values]
+    return keras.tree.pack_sequence_as(logs, means)
+
+
+def _spec_of_one_replica(spec: Any) -> Any:
+    return getattr(spec, "_value_specs", (spec,))[0]
+
+
+def strategy_with_its_own_keys(kind: type, base: int, *arguments: Any) -> Any:
+    """Return a `tf.distribute` strategy whose collective operations are numbered from `base` on.
+
+    `_collective_key_base`: two strategies in one process number theirs alike, and TensorFlow takes the groups of the
+    second one for those of the first: "Shape mismatch in the collective instance", "joining a group with size 4".
+    """
+    return type(kind.__name__, (kind,), {"_collective_key_base": base})(*arguments)
