@@ -1,8 +1,9 @@
 """Callbacks for `model.fit`: run directories, exact resume, averages of the weights, and progress."""
 
 from keras_tricks.callbacks.checkpoint import Checkpoint, CheckpointError, Position
+from keras_tricks.callbacks.diverged_error import DivergedError
 from keras_tricks.callbacks.progress import Progress
-from keras_tricks.callbacks.run_logger import DivergedError, RunLogger, StopRequested
+from keras_tricks.callbacks.run_logger import RunLogger, StopRequested
 from keras_tricks.callbacks.weight_averaging import WeightAveraging
 
 __all__ = [

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import re
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_tricks.callbacks.checkpoint_files import (
+    CheckpointError,
+    CheckpointFiles,
+    DamagedCheckpointError,
+    Position,
+)
+from keras_tricks.callbacks.diverged_error import DivergedError
 from keras_tricks.callbacks.weight_averaging import WeightAveraging
-from keras_tricks.runs import Best, RunError, RunWriter
-from keras_tricks.runs.storage import write_atomically
+from keras_tricks.runs import Best, RunWriter
+from keras_tricks.runs.schema import best_of
 
-_NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.weights\.h5")
-
-
-class CheckpointError(RunError):
-    """No checkpoint can be read."""
-
-
-class Position(NamedTuple):
-    """How far a training has come.
-
-    Args:
-        epoch: Finished epochs.
-        step: Finished steps of the epoch in progress.
-    """
-
-    epoch: int
-    step: int = 0
+_BYTES_PER_VARIABLE = 4096
+"""What HDF5 writes about a variable beside its values, at most."""
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -42,8 +29,10 @@ class Checkpoint(keras.callbacks.Callback):
 
     A checkpoint is two files: `epoch-0003.weights.h5`, and `epoch-0003.json` with its checksum, which is written last
     and so says that the checkpoint is whole; with averaged weights there is `epoch-0003.average.npz` too. Each is
-    replaced in one go. The newest `keep` stay. The order of the data
+    replaced in one go. The newest `keep` stay, and that of the epoch with the best value. The order of the data
     needs no file: `keras_tricks.data` derives it from the seed and the epoch.
+
+    A model with weights that are not finite is never saved, so a good checkpoint is never lost to it.
 
     Unlike `keras.callbacks.BackupAndRestore` it keeps its files at the end, knows the seeds of random layers, can save
     within an epoch, and falls back on the checkpoint before a damaged one.
@@ -62,6 +51,8 @@ class Checkpoint(keras.callbacks.Callback):
         run: The run's writer, which gets an event a checkpoint, and whose best value is saved and restored.
         averaging: The `WeightAveraging` of the training. The checkpoint then holds the raw weights and the average,
             and `restore` gives both back, the average to this callback.
+        monitor: Metric of which the epoch with the best value is kept too; names that contain `loss` or `error` are
+            better when smaller. A `run` knows its best epoch itself. Defaults to `"val_accuracy"`.
 
     Raises:
         ValueError: `keep` is below 1.
@@ -73,6 +64,7 @@ class Checkpoint(keras.callbacks.Callback):
         keep: int = 2,
         run: RunWriter | None = None,
         averaging: WeightAveraging | None = None,
+        monitor: str = "val_accuracy",
     ):
         super().__init__()
         if keep < 1:
@@ -81,7 +73,23 @@ class Checkpoint(keras.callbacks.Callback):
         self.keep = keep
         self.run = run
         self.averaging = averaging
+        self.monitor = monitor
+        self._files = CheckpointFiles(self.directory)
+        self._best: Best | None = None
         self._metrics_of_epoch: tuple[int, list[float]] | None = None
+
+    @property
+    def best(self) -> Best | None:
+        """The best value so far and its epoch: the run's, or that of `monitor` without a run."""
+        return self._best if self.run is None else self.run.status.best
+
+    @property
+    def best_weights(self) -> Path | None:
+        """The weights of the epoch with the best value, or None while there is none."""
+        if self.best is None:
+            return None
+        path = self._files.weights(Position(self.best.epoch))
+        return path if path.exists() else None
 
     def restore(self, model: keras.Model) -> Position:
         """Load the newest whole checkpoint into a built, compiled `model`.
@@ -94,62 +102,67 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             CheckpointError: There are checkpoints, and none is whole.
         """
-        positions = self.positions()
-        for position in reversed(positions):
-            facts = self._read_facts(position)
-            if facts is None:
-                self._event("warning", f"The checkpoint of {_words(position)} is damaged; taking the one before.")
-                continue
-            model.optimizer.build(model.trainable_variables)
+        self._files.remove_leftovers()
+        damages = []
+        for position in reversed(self.positions()):
             try:
-                model.load_weights(self._path(position, "weights.h5"))
-                _set_seeds(model, facts["seeds"])
-            except ValueError as error:
-                raise CheckpointError(f"The checkpoint of {_words(position)} is of another model.") from error
-            if self.averaging is not None:
-                self._restore_average(position, facts)
-            self._metrics_of_epoch = (position.epoch, facts["metrics"]) if position.step else None
-            if self.run is not None:
-                best = facts["best"]
-                self.run.update(best=None if best is None else Best.model_validate(best))
+                facts = self._files.read_facts(position)
+            except DamagedCheckpointError as damage:
+                damages.append(str(damage))
+                self._event("warning", f"{damage}: the checkpoint of {position} is left out for the one before.")
+                continue
+            self._load(model, position, facts)
             return position
-        if positions:
-            raise CheckpointError(f"No checkpoint in {self.directory} is whole. Start a new run.")
+        if damages:
+            raise CheckpointError(
+                f"No checkpoint is whole: {'; '.join(damages)}. Remove the files of {self.directory} to begin anew, or "
+                "start a new run."
+            )
         return Position(0)
 
     def positions(self) -> list[Position]:
         """Where there is a checkpoint, whole or not, in increasing order."""
-        if not self.directory.is_dir():
-            return []
-        names = (_NAME.fullmatch(path.name) for path in self.directory.iterdir())
-        return sorted(Position(int(name[1]), int(name[2] or 0)) for name in names if name)
+        return self._files.positions()
+
+    def files(self, position: Position) -> list[Path]:
+        """The files of the checkpoint at a position, the one that says that it is whole last; none if there is none."""
+        paths = [self._path(position, ending) for ending in ("weights.h5", "average.npz", "json")]
+        return [path for path in paths if path.exists()]
 
     def save(self, position: Position) -> None:
-        """Save the model as it is now and remove the oldest checkpoints."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        model = self.model
-        path = self._path(position, "weights.h5")
+        """Save the model as it is now and remove the oldest checkpoints, but not that of the best epoch.
+
+        Raises:
+            DivergedError: The model has weights that are not finite; nothing is written.
+            keras_tricks.runs.StorageError: There is no room; the checkpoints before are as they were.
+        """
+        # A run's directory that has been removed must not come back.
+        self.directory.mkdir(parents=self.run is None, exist_ok=True)
+        model, files = self.model, self._files
+        average = self.averaging.state() if self.averaging is not None else {}
         with self._raw_weights():
-            checksum = _write(path, model.save_weights)
+            _require_finite({variable.path: _array(variable) for variable in model.weights}, position)
+            _require_finite({f"the average of weight {place}": value for place, value in average.items()}, position)
+            checksum = files.write(files.weights(position), _size_of_weights(model), model.save_weights)
         average_checksum = None
-        if self.averaging is not None and (average := self.averaging.state()):
-            average_checksum = _write(self._path(position, "average.npz"), lambda file: np.savez(file, **average))
-        best = None if self.run is None else self.run.status.best
+        if average:
+            size = sum(value.nbytes + 512 for value in average.values())
+            average_checksum = files.write(files.average(position), size, lambda path: np.savez(path, **average))
         facts = {
             "epoch": position.epoch,
             "step": position.step,
-            "size": path.stat().st_size,
+            "size": files.weights(position).stat().st_size,
             "crc32": checksum,
             "average_crc32": average_checksum,
-            "seeds": [_values(seed) for seed in _seed_variables(model)],
-            "metrics": [_values(variable) for variable in model.metrics_variables],
-            "best": None if best is None else best.model_dump(),
+            "seeds": [_array(seed).tolist() for seed in _seed_variables(model)],
+            "metrics": [_array(variable).tolist() for variable in model.metrics_variables],
+            "best": None if self.best is None else self.best.model_dump(),
         }
-        write_atomically(self._path(position, "json"), json.dumps(facts))
-        self._event("checkpoint", f"{_words(position)} saved")
-        for old in self.positions()[: -self.keep]:
-            for ending in ("json", "weights.h5", "average.npz"):
-                self._path(old, ending).unlink(missing_ok=True)
+        files.write_facts(position, facts)
+        best = self.best
+        is_best = best is not None and position == Position(best.epoch)
+        self._event("checkpoint", f"{position} saved" + (f", the best {best.metric} so far" if is_best else ""))
+        files.remove(self._outdated(position))
 
     def on_epoch_begin(self, epoch, logs=None):
         """Let the metrics of an epoch that was broken off go on."""
@@ -161,68 +174,72 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Save a checkpoint."""
+        self._best = best_of(self._best, self.monitor, (logs or {}).get(self.monitor), epoch + 1)
         self.save(Position(epoch + 1))
 
-    def _read_facts(self, position: Position) -> dict | None:
-        """The facts of a checkpoint, or None if it is not whole."""
-        path = self._path(position, "weights.h5")
+    def _outdated(self, newest: Position) -> list[Position]:
+        """The checkpoints to remove now that the one at `newest` is whole.
+
+        One further on is none of this training: it was damaged, and left out when the training was resumed.
+        """
+        until_now = [position for position in self.positions() if position <= newest]
+        kept = set(until_now[-self.keep :])
+        if self.best is not None:
+            kept.add(Position(self.best.epoch))
+        return [position for position in self.positions() if position not in kept]
+
+    def _load(self, model: keras.Model, position: Position, facts: dict[str, Any]) -> None:
+        model.optimizer.build(model.trainable_variables)
         try:
-            facts = json.loads(self._path(position, "json").read_text())
-            whole = path.stat().st_size == facts["size"] and _checksum(path) == facts["crc32"]
-            average = facts.get("average_crc32")
-            if average is not None:
-                whole = whole and _checksum(self._path(position, "average.npz")) == average
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return facts if whole and facts.keys() >= {"seeds", "metrics", "best"} else None
+            model.load_weights(self._files.weights(position))
+            _set_seeds(model, facts["seeds"])
+        except ValueError as error:
+            raise CheckpointError(f"The checkpoint of {position} is of another model.") from error
+        if self.averaging is not None:
+            self._restore_average(position, facts)
+        self._metrics_of_epoch = (position.epoch, facts["metrics"]) if position.step else None
+        self._best = None if facts["best"] is None else Best.model_validate(facts["best"])
+        if self.run is not None:
+            self.run.update(best=self._best)
 
     def _raw_weights(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self.averaging is None else self.averaging.raw_weights()
 
-    def _restore_average(self, position: Position, facts: dict) -> None:
+    def _restore_average(self, position: Position, facts: dict[str, Any]) -> None:
         if facts.get("average_crc32") is None:
             raise CheckpointError(
-                f"The checkpoint of {_words(position)} has no averaged weights. Go on without WeightAveraging, or "
-                "start a new run."
+                f"The checkpoint of {position} has no averaged weights. Go on without WeightAveraging, or start a new "
+                "run."
             )
-        with np.load(self._path(position, "average.npz"), allow_pickle=False) as arrays:
+        with np.load(self._files.average(position), allow_pickle=False) as arrays:
             self.averaging.set_state(dict(arrays))
-
-    def _path(self, position: Position, ending: str) -> Path:
-        step = f"-step-{position.step:07d}" if position.step else ""
-        return self.directory / f"epoch-{position.epoch:04d}{step}.{ending}"
 
     def _event(self, kind: str, message: str) -> None:
         if self.run is not None:
             self.run.event(kind, message)
 
 
-def _words(position: Position) -> str:
-    if position.step:
-        return f"step {position.step} of epoch {position.epoch + 1}"
-    return f"epoch {position.epoch}"
+def _require_finite(arrays: dict[str, np.ndarray], position: Position) -> None:
+    bad = [name for name, array in arrays.items() if not _is_finite(array)]
+    if bad:
+        others = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise DivergedError(
+            f"At {position}, {bad[0]}{others} of {len(arrays)} tensors hold values that are not finite; the last "
+            "checkpoint stays. Lower the learning rate, lengthen the warmup, or use bfloat16 or float32."
+        )
 
 
-def _write(path: Path, write: Callable[[Path], None]) -> int:
-    """Replace a file in one go with what `write` writes, and return its checksum."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        checksum = _checksum(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return checksum
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether all values are finite: the largest and the smallest tell, for each is NaN where any value is."""
+    if array.size == 0 or not keras.backend.is_float_dtype(str(array.dtype)):
+        return True
+    return bool(np.isfinite(array.max()) and np.isfinite(array.min()))
 
 
-def _checksum(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
+def _size_of_weights(model: keras.Model) -> int:
+    """About how many bytes the file of a model's weights and of its optimizer's state takes."""
+    variables = [*model.weights, *model.optimizer.variables]
+    return sum(_array(variable).nbytes + _BYTES_PER_VARIABLE for variable in variables)
 
 
 def _seed_variables(model: keras.Model) -> list[keras.Variable]:
@@ -230,10 +247,13 @@ def _seed_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for variable in model.non_trainable_variables if variable.name == "seed_generator_state"]
 
 
-def _values(variable: keras.Variable) -> Any:
-    return np.asarray(keras.ops.convert_to_numpy(variable)).tolist()
+def _array(variable: keras.Variable) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
 def _set_seeds(model: keras.Model, seeds: list[list[int]]) -> None:
     for variable, seed in zip(_seed_variables(model), seeds, strict=True):
         variable.assign(np.asarray(seed, dtype=variable.dtype))
+
+
+__all__ = ["Checkpoint", "CheckpointError", "Position"]

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import keras
 
-from keras_tricks.callbacks.checkpoint import Position
-from keras_tricks.runs import Best, RunWriter, State, create_run
+from keras_tricks.callbacks.checkpoint_files import Position
+from keras_tricks.callbacks.diverged_error import DivergedError
+from keras_tricks.runs import RunWriter, State, create_run
+from keras_tricks.runs.schema import best_of
 
 _ROWS_PER_EPOCH = 20
 
 
 class StopRequested(KeyboardInterrupt):
     """Somebody asked the run to stop; like Ctrl-C, it ends `fit`."""
-
-
-class DivergedError(ArithmeticError):
-    """The loss is not a number any more."""
 
 
 class RunLogger(keras.callbacks.Callback):
@@ -122,7 +120,8 @@ class RunLogger(keras.callbacks.Callback):
         values["epoch_seconds"] = time.perf_counter() - self._epoch_start
         self._epoch = epoch + 1
         self._write_row("epoch", values)
-        self.run.update(epoch=epoch + 1, best=self._best(values, epoch + 1))
+        best = best_of(self.run.status.best, self.monitor, values.get(self.monitor), epoch + 1)
+        self.run.update(epoch=epoch + 1, best=best)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self.run.log(f"epoch {epoch + 1}/{self._epochs}  {shown}")
         if self._steps_per_epoch is None:
@@ -196,12 +195,3 @@ class RunLogger(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-
-    def _best(self, values: dict[str, float], epoch: int) -> Best | None:
-        best, value = self.run.status.best, values.get(self.monitor)
-        if value is None or math.isnan(value):
-            return best
-        smaller_is_better = any(word in self.monitor for word in ("loss", "error"))
-        if best is None or (value < best.value if smaller_is_better else value > best.value):
-            return Best(metric=self.monitor, value=value, epoch=epoch)
-        return best
