@@ -13,6 +13,7 @@ import keras
 from keras_tricks import data, models, optimizers, weights
 from keras_tricks.callbacks import Position, WeightAveraging
 from keras_tricks.distribute import Replicas, choose_replicas
+from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.trick import RunFacts, Trick
@@ -106,13 +107,20 @@ class Training:
         return next((callback for callback in self.callbacks if isinstance(callback, WeightAveraging)), None)
 
 
-def build(recipe: Recipe, data_set: data.ImageDataSet | None = None, *, load_initial_weights: bool = True) -> Training:
+def build(
+    recipe: Recipe,
+    data_set: data.ImageDataSet | None = None,
+    *,
+    load_initial_weights: bool = True,
+    team: Team | None = None,
+) -> Training:
     """Build data, model, optimizer and loss of a recipe, with its tricks in their order.
 
     Args:
         recipe: What to train.
         data_set: Its data set, where it has been loaded already.
         load_initial_weights: Whether to load the recipe's `weights`; not where those of a checkpoint follow.
+        team: The workers that train it together. Defaults to None, this process alone.
 
     Raises:
         RecipeError: The recipe has problems, or its data set or initial weights cannot be used.
@@ -121,7 +129,7 @@ def build(recipe: Recipe, data_set: data.ImageDataSet | None = None, *, load_ini
         recipe = recipe.changed(weights=None)
     _require_no_errors(recipe)
     data_set = data_set or load_data(recipe)
-    replicas, facts = check(recipe, data_set)
+    replicas, facts = check(recipe, data_set, team)
     tricks = in_order(recipe.tricks)
 
     plan = DataPlan(data.preprocessing_for(data_set.facts, facts.image_size))
@@ -160,12 +168,13 @@ def build(recipe: Recipe, data_set: data.ImageDataSet | None = None, *, load_ini
     return Training(recipe, facts, replicas, data_set, plan, model, callbacks)
 
 
-def check(recipe: Recipe, data_set: data.ImageDataSet) -> tuple[Replicas, RunFacts]:
+def check(recipe: Recipe, data_set: data.ImageDataSet, team: Team | None = None) -> tuple[Replicas, RunFacts]:
     """Find what only this machine and the loaded data can tell to be wrong, before anything is built.
 
     Args:
         recipe: What to train.
         data_set: Its data set.
+        team: The workers that train it together. Defaults to None, this process alone.
 
     Returns:
         The devices, and what the tricks may know.
@@ -173,7 +182,7 @@ def check(recipe: Recipe, data_set: data.ImageDataSet) -> tuple[Replicas, RunFac
     Raises:
         RecipeError: The recipe has problems here.
     """
-    replicas = choose_replicas(recipe.replicas)
+    replicas = choose_replicas(recipe.replicas, team)
     _require_no_errors(recipe, replicas.count)
     if recipe.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise RecipeError("TensorBoard logs need the package tensorboard: pip install tensorboard")

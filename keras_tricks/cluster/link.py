@@ -1,0 +1,316 @@
+"""Link: what the workers of one training tell each other besides gradients."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import queue
+import secrets
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+
+from keras_tricks.cluster.workers import Workers
+
+_HEADER = struct.Struct("!cQ")
+_BEAT, _VALUE, _FAILED, _STOPPED, _BYE = b"b", b"v", b"f", b"s", b"q"
+_TOKEN_BYTES = 16
+_CHUNK = 1 << 20
+
+
+class WorkerLostError(RuntimeError):
+    """Another worker of this training is gone, or has failed."""
+
+
+class WorkerStoppedError(KeyboardInterrupt):
+    """Another worker was interrupted before the workers could agree on a step to stop at."""
+
+
+class Link:
+    """A connection between the chief and each other worker.
+
+    Over it the chief sends what only it has, such as a checkpoint, the workers agree whether to stop, and each learns
+    at once that another has failed, was killed, or has fallen silent. All workers must call `broadcast`, `any_of` and
+    `finish` in the same order, as with every collective operation.
+
+    A worker that waits for another one's gradients cannot be interrupted from Python. TensorFlow ends the wait itself
+    when a connection of its own breaks; where it does not within `grace_s`, `last_words` is called and the process is
+    ended.
+
+    Example:
+
+    ```python
+    listener = listen(workers) if workers.is_chief else None
+    port, token = ...  # the listener's port and a `new_token()`, brought from the chief to all workers
+    with Link(workers, port, token, listener) as link:
+        recipe = link.broadcast(recipe if workers.is_chief else None)
+        while not link.any_of(stop_requested):
+            train_some_steps()
+        link.finish()
+    ```
+
+    Args:
+        workers: The workers.
+        port: The port at which the chief listens.
+        token: The secret that shows that a connection comes from a worker of this training.
+        listener: The chief's open socket (see `listen`); None at the others.
+        silence_s: Seconds without a sign of life after which a worker counts as lost. Defaults to 15.
+        grace_s: Seconds that the main thread has to notice a loss. Defaults to 30.
+        patience_s: Seconds to wait for the connections. Defaults to 60.
+        last_words: Called with the reason before the process is ended.
+
+    Raises:
+        WorkerLostError: The workers do not find each other; later, from each method: one is gone.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        port: int,
+        token: bytes,
+        listener: socket.socket | None = None,
+        silence_s: float = 15.0,
+        grace_s: float = 30.0,
+        patience_s: float = 60.0,
+        last_words: Callable[[str], None] | None = None,
+    ):
+        self.workers = workers
+        self.last_words = last_words
+        self.lost: Exception | KeyboardInterrupt | None = None
+        self._silence_s = silence_s
+        self._grace_s = grace_s
+        self._closing = threading.Event()
+        self._noticed = threading.Event()
+        self._finished = False
+        self._guard = threading.Lock()
+        self._peers: dict[int, socket.socket] = {}
+        try:
+            if workers.is_chief:
+                self._accept(listener, token, patience_s)
+            else:
+                self._connect(port, token, patience_s)
+        except BaseException:
+            self._close_sockets()
+            raise
+        self._send_guards = {index: threading.Lock() for index in self._peers}
+        self._received: dict[int, queue.Queue[bytes | None]] = {index: queue.Queue() for index in self._peers}
+        for index, peer in self._peers.items():
+            peer.settimeout(silence_s)
+            threading.Thread(target=self._receive, args=(index, peer), name=f"link-{index}", daemon=True).start()
+        threading.Thread(target=self._beat, name="link-beat", daemon=True).start()
+
+    def broadcast(self, value: bytes | None = None) -> bytes:
+        """Return the chief's value at all workers.
+
+        Args:
+            value: The value; the other workers' are ignored.
+        """
+        if self.workers.is_chief:
+            for index in self._peers:
+                self._send(index, value or b"")
+            return value or b""
+        return self._take(0)
+
+    def any_of(self, mine: bool) -> bool:
+        """Return at all workers whether the value of any of them is true; waits until all have called it."""
+        if not self.workers.is_chief:
+            self._send(0, bytes([mine]))
+            return self._take(0) != b"\0"
+        answers = [mine, *(self._take(index) != b"\0" for index in self._peers)]
+        return self.broadcast(bytes([any(answers)])) != b"\0"
+
+    def finish(self) -> None:
+        """Wait until all workers are done; after this nobody is missed."""
+        self.any_of(False)
+        self._finished = True
+
+    def tell(self, error: BaseException, words: str) -> None:
+        """Tell the others why this worker ends, so that they say so too."""
+        if self._finished:
+            return
+        kind = _STOPPED if isinstance(error, KeyboardInterrupt) else _FAILED
+        for index in self._peers:
+            # One that is gone needs no telling.
+            with contextlib.suppress(OSError):
+                self._put(index, kind, words.encode())
+
+    def reason(self, wait_s: float = 2.0) -> Exception | KeyboardInterrupt | None:
+        """Return why another worker is lost, if one is.
+
+        TensorFlow's own error may come before ours: wait a moment for it.
+        """
+        deadline = time.monotonic() + wait_s
+        while self.lost is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self.lost is not None:
+            self._noticed.set()
+        return self.lost
+
+    def close(self) -> None:
+        """End the connections. The others count this worker as lost unless all have finished."""
+        if self._closing.is_set():
+            return
+        self._noticed.set()
+        if self._finished:
+            for index in self._peers:
+                with contextlib.suppress(OSError):
+                    self._put(index, _BYE)
+        self._closing.set()
+        self._close_sockets()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _accept(self, listener: socket.socket | None, token: bytes, patience_s: float) -> None:
+        if listener is None:
+            raise ValueError("Expected the chief to listen. Received: listener=None")
+        deadline = time.monotonic() + patience_s
+        with listener:
+            while len(self._peers) < self.workers.count - 1:
+                listener.settimeout(max(0.01, deadline - time.monotonic()))
+                try:
+                    peer, _ = listener.accept()
+                except TimeoutError as error:
+                    missing = [i for i in range(1, self.workers.count) if i not in self._peers]
+                    names = ", ".join(self.workers.name(index) for index in missing)
+                    raise WorkerLostError(f"No connection from {names} within {patience_s:.0f} s.") from error
+                peer.settimeout(5.0)
+                try:
+                    greeting = _read(peer, _TOKEN_BYTES + 4)
+                except OSError:
+                    peer.close()
+                    continue
+                index = int.from_bytes(greeting[_TOKEN_BYTES:])
+                known = hmac.compare_digest(greeting[:_TOKEN_BYTES], token)
+                if not known or not 0 < index < self.workers.count or index in self._peers:
+                    peer.close()
+                    continue
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._peers[index] = peer
+
+    def _connect(self, port: int, token: bytes, patience_s: float) -> None:
+        host = self.workers.addresses[0].rpartition(":")[0].strip("[]")
+        try:
+            peer = socket.create_connection((host, port), timeout=patience_s)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._peers[0] = peer
+            peer.sendall(token + self.workers.index.to_bytes(4))
+        except OSError as error:
+            raise WorkerLostError(f"No connection to {self.workers.name(0)} at port {port}: {error}.") from error
+
+    def _put(self, index: int, kind: bytes, value: bytes = b"") -> None:
+        with self._send_guards[index]:
+            self._peers[index].sendall(_HEADER.pack(kind, len(value)) + value)
+
+    def _send(self, index: int, value: bytes) -> None:
+        try:
+            self._put(index, _VALUE, value)
+        except OSError as error:
+            self._lose(WorkerLostError(f"{self.workers.name(index)} was lost: {error.strerror or error}."))
+            raise self._raised() from error
+
+    def _take(self, index: int) -> bytes:
+        value = self._received[index].get()
+        if value is None:
+            self._received[index].put(None)
+            raise self._raised()
+        return value
+
+    def _raised(self) -> BaseException:
+        self._noticed.set()
+        assert self.lost is not None
+        return self.lost
+
+    def _receive(self, index: int, peer: socket.socket) -> None:
+        name = self.workers.name(index)
+        while True:
+            try:
+                kind, size = _HEADER.unpack(_read(peer, _HEADER.size))
+                value = _read(peer, size)
+            except TimeoutError:
+                self._lose(WorkerLostError(f"{name} was lost: no sign of life for {self._silence_s:.0f} s."))
+                return
+            except OSError:
+                self._lose(WorkerLostError(f"{name} was lost: its process has ended."))
+                return
+            if kind == _VALUE:
+                self._received[index].put(value)
+            elif kind == _FAILED:
+                self._lose(WorkerLostError(f"{name} failed: {value.decode(errors='replace')}"))
+                return
+            elif kind == _STOPPED:
+                self._lose(WorkerStoppedError(f"{name} was stopped: {value.decode(errors='replace')}"))
+                return
+            elif kind == _BYE:
+                return
+
+    def _beat(self) -> None:
+        while not self._closing.wait(1.0):
+            for index in self._peers:
+                # The receiving thread finds out what is wrong, and says so.
+                with contextlib.suppress(OSError):
+                    self._put(index, _BEAT)
+
+    def _lose(self, error: Exception | KeyboardInterrupt) -> None:
+        """Note the first loss, wake the main thread where it waits for a message, and see to it that it ends."""
+        with self._guard:
+            if self.lost is not None or self._closing.is_set() or self._finished:
+                return
+            self.lost = error
+        if self.workers.is_chief:
+            # The others are connected with the chief alone.
+            self.tell(error, str(error))
+        for received in self._received.values():
+            received.put(None)
+        threading.Thread(target=self._end_if_stuck, name="link-end", daemon=True).start()
+
+    def _end_if_stuck(self) -> None:
+        if self._noticed.wait(self._grace_s):
+            return
+        try:
+            if self.last_words is not None:
+                self.last_words(str(self.lost))
+        finally:
+            os._exit(130 if isinstance(self.lost, KeyboardInterrupt) else 1)
+
+    def _close_sockets(self) -> None:
+        for peer in self._peers.values():
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
+            peer.close()
+
+
+def listen(workers: Workers) -> socket.socket:
+    """Return the chief's socket for the others to connect to, at a port that is free."""
+    host = workers.addresses[0].rpartition(":")[0].strip("[]")
+    is_local = host in ("localhost", "::1") or host.startswith("127.")
+    family = socket.AF_INET6 if host == "::1" else socket.AF_INET
+    # A machine's own name may stand for its loopback device there: listen on all devices.
+    return socket.create_server((host if is_local else "", 0), family=family)
+
+
+def new_token() -> bytes:
+    """Return a new secret for a training."""
+    return secrets.token_bytes(_TOKEN_BYTES)
+
+
+def _read(peer: socket.socket, size: int) -> bytes:
+    """Return `size` bytes.
+
+    Raises:
+        OSError: The connection has ended; `TimeoutError` if nothing came for the socket's timeout.
+    """
+    chunks = []
+    while size:
+        chunk = peer.recv(min(size, _CHUNK))
+        if not chunk:
+            raise ConnectionResetError("the connection has ended")
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
