@@ -78,8 +78,8 @@ class TrainerOverrides:
     It stands before `keras.Model` among the bases of a class. Without a distribution strategy it changes nothing.
 
     - `_make_function`: with `steps_per_execution` Keras loops inside the graph, where the distributed iterator fails
-      with a placeholder error; here the batches are fetched first and the steps unrolled. With several workers Keras averages the logs along an
-      axis that scalars do not have.
+      with a placeholder error; here the batches are fetched first and the steps unrolled. With several workers Keras
+      averages the logs along an axis that scalars do not have.
     - `_maybe_symbolic_build`: with several workers Keras averages a batch of data, which cannot be reduced. The shapes
       of the data set tell the same, and no batch has to be loaded for it.
     - `_loss_tracker`: the loss in the logs, which a train step of one's own has to update.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -221,8 +222,8 @@ class ReplicaTrainer(TrainerOverrides):
             tf.debugging.assert_greater_equal(
                 total,
                 steps,
-                f"A batch leaves a replica with fewer examples than the {steps} accumulation_steps. Leave out the last, "
-                "partial batch (drop_remainder=True).",
+                f"A batch leaves a replica with fewer examples than the {steps} accumulation_steps. Leave out the "
+                "last, partial batch (drop_remainder=True).",
             )
         edges = [total * place // steps for place in range(steps + 1)]
         return [
@@ -232,7 +233,7 @@ class ReplicaTrainer(TrainerOverrides):
                 ),
                 weight * ops.cast(end - start, "float32") / ops.cast(total, "float32"),
             )
-            for start, end in zip(edges[:-1], edges[1:], strict=True)
+            for start, end in itertools.pairwise(edges)
         ]
 
     def _weight_of_part(self, count: Any) -> Any:
@@ -318,8 +319,8 @@ def _require_same_on_replicas(optimizer: Any) -> None:
             optimizer, optimizers.LossScaleOptimizer
         ):
             raise ValueError(
-                "Expected keras_tricks.optimizers.LossScaleOptimizer on replicas: that of Keras sees an overflow on the "
-                f"first one only. Received: {kind} of Keras"
+                "Expected keras_tricks.optimizers.LossScaleOptimizer on replicas: that of Keras sees an overflow on "
+                f"the first one only. Received: {kind} of Keras"
             )
         for argument, instead in (
             ("clipnorm", "keras_tricks.optimizers.GradientClipping or AdaptiveGradientClipping"),

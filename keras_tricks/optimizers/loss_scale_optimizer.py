@@ -104,6 +104,8 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
             return
         if keras.backend.backend() == "tensorflow":
             self._apply_on_replicas(grads, trainable_variables)
+        elif keras.backend.backend() == "jax":
+            self._apply_by_values(grads, trained_variables(self))
         else:
             self._apply_or_skip(_not_finite(grads), lambda: self._step(grads, trainable_variables))
 
@@ -132,6 +134,13 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
             self._apply_or_skip(strategy.reduce(tf.distribute.ReduceOp.SUM, not_finite, axis=None), step)
 
         replica.merge_call(decide_together, args=(not_finite, grads, trainable_variables))
+
+    def _apply_by_values(self, grads, variables):
+        """Assign the result of `stateless_apply`: the branches of JAX's condition must not assign."""
+        values = [each.value for each in self.variables], grads, [each.value for each in variables]
+        new_trainable, new_own = self.stateless_apply(*values)
+        for variable, value in zip([*variables, *self.variables], [*new_trainable, *new_own], strict=True):
+            variable.assign(value)
 
     def _apply_or_skip(self, not_finite, step):
         new_values = self._state_after(not_finite)
