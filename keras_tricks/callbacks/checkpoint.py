@@ -126,7 +126,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def files(self, position: Position) -> list[Path]:
         """The files of the checkpoint at a position, the one that says that it is whole last; none if there is none."""
-        paths = [self._path(position, ending) for ending in ("weights.h5", "average.npz", "json")]
+        files = self._files
+        paths = (files.weights(position), files.average(position), files.facts(position))
         return [path for path in paths if path.exists()]
 
     def save(self, position: Position) -> None:
@@ -136,7 +137,8 @@ class Checkpoint(keras.callbacks.Callback):
             DivergedError: The model has weights that are not finite; nothing is written.
             keras_tricks.runs.StorageError: There is no room; the checkpoints before are as they were.
         """
-        # A run's directory that has been removed must not come back.
+        if self.run is not None:
+            self.run.require_directory()
         self.directory.mkdir(parents=self.run is None, exist_ok=True)
         model, files = self.model, self._files
         average = self.averaging.state() if self.averaging is not None else {}
@@ -222,10 +224,9 @@ class Checkpoint(keras.callbacks.Callback):
 def _require_finite(arrays: dict[str, np.ndarray], position: Position) -> None:
     bad = [name for name, array in arrays.items() if not _is_finite(array)]
     if bad:
-        others = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise DivergedError(
-            f"At {position}, {bad[0]}{others} of {len(arrays)} tensors hold values that are not finite; the last "
-            "checkpoint stays. Lower the learning rate, lengthen the warmup, or use bfloat16 or float32."
+            f"At {position}, {len(bad)} of {len(arrays)} tensors have values that are not finite, {bad[0]} first; the "
+            "last checkpoint stays. Lower the learning rate, lengthen the warmup, or use bfloat16 or float32."
         )
 
 

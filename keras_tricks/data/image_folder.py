@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_tricks.data.image_data_set import DataNotFound, ImageDataSet, IndexedSplit
 from keras_tricks.data.image_files import problems_of_image_files
 from keras_tricks.data.stratified_split import stratified_split
+from keras_tricks.data.unreadable_files import UnreadableFiles
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts
 
 TRAIN_FOLDER = "train"
@@ -21,6 +22,8 @@ _NAMED_FILES = 5
 class FileSplit(IndexedSplit):
     """A split of image files, read when they are needed.
 
+    `unreadable` holds those that could not be read then, though they could when the data set was loaded.
+
     Args:
         paths: The files.
         labels: Class index of each file.
@@ -31,6 +34,7 @@ class FileSplit(IndexedSplit):
         with tf.device("CPU:0"):
             self.paths = tf.constant([os.fsencode(path) for path in paths])
             self.labels = tf.constant(labels, tf.int64)
+        self.unreadable = UnreadableFiles()
 
     def read(self, item):
         """Return the contents of the file at an index, and its label."""

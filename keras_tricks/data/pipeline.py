@@ -1,6 +1,5 @@
 """Batches for training and evaluation, the same ones for the same seed, whatever is in parallel."""
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,6 @@ from keras_tricks.data.mixing import one_mixing_a_batch
 from keras_tricks.data.preprocessing import Preprocessing, SmallImagePreprocessing
 
 FILES_IN_GROUP = 16
-
-logger = logging.getLogger(__name__)
 
 # AutoGraph has nothing to convert here, and looking takes a good part of the start-up time.
 _unconverted = tf.autograph.experimental.do_not_convert
@@ -225,16 +222,16 @@ def _parallel(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
 def _load(items: tf.data.Dataset, split: Split, function: Callable, image_size: int) -> tf.data.Dataset:
     """Return (image, label) of each item, in order.
 
-    A file that has been damaged or removed since the data set was loaded becomes a blank image and
-    a line in the log, so neither an epoch nor its order is lost.
+    A file that has been damaged or removed since the data set was loaded becomes a blank image and is noted in
+    `split.unreadable`, so neither an epoch nor its order is lost.
     """
     read_and_apply = _on_image(split, function)
     if not isinstance(split, FileSplit):
         return _parallel(items, read_and_apply)
 
     def blank(item, *_):
-        warned = tf.numpy_function(_warn_about_file, [split.path(item)], [], stateful=True)
-        with tf.control_dependencies([warned]):
+        noted = tf.numpy_function(split.unreadable.add, [split.path(item)], [], stateful=True)
+        with tf.control_dependencies([noted]):
             return tf.zeros((image_size, image_size, 3)), split.label(item)
 
     def image_or_blank(*item):
@@ -258,10 +255,6 @@ def _load(items: tf.data.Dataset, split: Split, function: Callable, image_size: 
         deterministic=True,
     )
     return groups.unbatch()
-
-
-def _warn_about_file(path: bytes) -> None:
-    logger.warning("%s could not be read; a blank image stands in for it.", os.fsdecode(path))
 
 
 def _finish(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:

@@ -27,10 +27,10 @@ class StorageError(OSError):
 
 
 @contextmanager
-def storing(path: Path) -> Iterator[None]:
+def storing(path: Path) -> Iterator[Path]:
     """Turn what goes wrong while `path` is written into a `StorageError` that names it."""
     try:
-        yield
+        yield path
     except StorageError:
         raise
     except OSError as error:

@@ -151,15 +151,26 @@ class RunWriter:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + 1.0
-            self._require_directory()
+            self.require_directory()
             if (self.directory / schema.STOP_FILE).exists():
                 self._stop.set()
         return self._stop.is_set()
 
+    def require_directory(self) -> None:
+        """Raise where the run's directory has been removed: nothing may bring a part of it back.
+
+        Raises:
+            StorageError: It has been removed.
+        """
+        if self._is_removed():
+            raise StorageError(
+                f"{self.directory} was removed while the run was trained in it: nothing of the run can be kept."
+            )
+
     def result(self, document: dict[str, Any]) -> None:
         """Write `result.json`, the summary that lists read in place of all metrics."""
         document = {"schema_version": schema.SCHEMA_VERSION, **document}
-        self._require_directory()
+        self.require_directory()
         path = self.directory / schema.RESULT_FILE
         with storing(path):
             write_atomically(path, schema.encode(document))
@@ -242,7 +253,7 @@ class RunWriter:
         self._append_bytes(file, (schema.encode(record) + "\n").encode())
 
     def _append_bytes(self, file: str, data: bytes) -> None:
-        self._require_directory()
+        self.require_directory()
         path = self.directory / file
         with storing(path):
             append(path, data)
@@ -254,13 +265,6 @@ class RunWriter:
         except FileNotFoundError:
             return True
         return (lock.st_dev, lock.st_ino) != self._lock_identity
-
-    def _require_directory(self) -> None:
-        """Raise where the directory has been removed: nothing may bring a part of it back."""
-        if self._is_removed():
-            raise StorageError(
-                f"{self.directory} was removed while the run was trained in it: nothing of the run can be kept."
-            )
 
     def _give_up_reserve(self) -> None:
         with contextlib.suppress(OSError):
@@ -274,7 +278,7 @@ class RunWriter:
 
     def _write_status(self) -> None:
         with self._guard:
-            self._require_directory()
+            self.require_directory()
             self.status = self.status.model_copy(update={"heartbeat": time.time()})
             path = self.directory / schema.STATUS_FILE
             with storing(path):
