@@ -16,10 +16,19 @@ from typing import Any
 import keras
 
 from keras_tricks import data, saved_model
-from keras_tricks.callbacks import Checkpoint, DivergedError, Position, Progress, RunLogger, StopRequested
+from keras_tricks.callbacks import (
+    Checkpoint,
+    DivergedError,
+    Position,
+    Progress,
+    RunLogger,
+    StopRequested,
+    UnreadableImages,
+)
 from keras_tricks.plots import plot_learning_curves
 from keras_tricks.recipe import Recipe
 from keras_tricks.runs import Run, RunError, RunWriter, schema
+from keras_tricks.runs.storage import storing
 from keras_tricks.training import START, Training, build, check, load_data
 
 
@@ -57,13 +66,16 @@ def run(
         except KeyboardInterrupt as error:
             status = writer.status
             words = f"Stopped after {status.epoch} of {recipe.epochs} epochs, at step {status.step}."
-            writer.event("stopped", words)
+            # A full disk must not hide that it stopped.
+            with contextlib.suppress(OSError):
+                writer.event("stopped", words)
             writer.end("stopped")
             raise StopRequested(words) from error
         except BaseException as error:
-            # A full disk must not hide what went wrong.
+            # A full disk must not hide what went wrong: each is written if it can be.
             with contextlib.suppress(OSError):
                 writer.end("failed", last_line(error))
+            with contextlib.suppress(OSError):
                 writer.log(traceback.format_exc())
             raise
         finally:
@@ -100,7 +112,7 @@ def trained(directory: str | Path) -> Training:
 def _run(
     recipe: Recipe, writer: RunWriter, data_set: data.ImageDataSet | None, progress: Progress | None
 ) -> dict[str, Any]:
-    started = time.time()
+    started = time.monotonic()
     writer.log(f"training {recipe.name}: {recipe.model} on {recipe.data}, {recipe.epochs} epochs")
     backend = keras.backend.backend()
     if writer.status.backend not in (None, backend):
@@ -128,7 +140,8 @@ def _run(
         steps_per_epoch=training.facts.steps_per_epoch,
         position=position,
     )
-    callbacks: list[keras.callbacks.Callback] = [logger, *training.callbacks, checkpoint]
+    unreadable = UnreadableImages(training.data_set, writer)
+    callbacks: list[keras.callbacks.Callback] = [logger, unreadable, *training.callbacks, checkpoint]
     if recipe.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(writer.directory / "tensorboard")))
     if progress is not None:
@@ -139,7 +152,7 @@ def _run(
         if logger.position.step and logger.position != position:
             checkpoint.save(logger.position)
         raise
-    return _finish(training, writer, started)
+    return _finish(training, writer, checkpoint, started)
 
 
 def _fit(training: Training, position: Position, callbacks: list[keras.callbacks.Callback]) -> None:
@@ -165,14 +178,15 @@ def _fit(training: Training, position: Position, callbacks: list[keras.callbacks
             )
 
 
-def _finish(training: Training, writer: RunWriter, started: float) -> dict[str, Any]:
+def _finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, started: float) -> dict[str, Any]:
     """Write the model, the curves and the summary."""
-    saved_model.save(
-        training.model,
-        writer.directory / schema.MODEL_FILE,
-        class_names=training.data_set.class_names,
-        preprocessing=training.plan.evaluation,
-    )
+    with storing(writer.directory / schema.MODEL_FILE) as model_file:
+        saved_model.save(
+            training.model,
+            model_file,
+            class_names=training.data_set.class_names,
+            preprocessing=training.plan.evaluation,
+        )
     history = Run(writer.directory).metrics()
     plot_learning_curves(history, writer.directory / schema.PLOTS, title=training.recipe.name)
     epoch_rows = [row for row in history.rows if row.kind == "epoch"]
@@ -183,11 +197,16 @@ def _finish(training: Training, writer: RunWriter, started: float) -> dict[str, 
         "parameters": training.model.count_params(),
         "metrics": epoch_rows[-1].values if epoch_rows else {},
         "best": None if writer.status.best is None else writer.status.best.model_dump(),
-        "seconds_of_last_attempt": time.time() - started,
+        "best_checkpoint": _relative(checkpoint.best_weights, writer.directory),
+        "seconds_of_last_attempt": time.monotonic() - started,
         "attempts": writer.status.attempt,
     }
     writer.result(result)
     return result
+
+
+def _relative(path: Path | None, directory: Path) -> str | None:
+    return None if path is None else str(path.relative_to(directory))
 
 
 @contextmanager
