@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_tricks.cli.news import News
 from keras_tricks.cli.options import (
     AsJson,
     RunsDir,
@@ -17,7 +18,8 @@ from keras_tricks.cli.options import (
     runs_root,
     say,
 )
-from keras_tricks.cli.train_commands import train_in
+from keras_tricks.cli.train_commands import LauncherName, WorkerCount, check_launcher, launch, train_or_follow
+from keras_tricks.cluster import find_workers
 from keras_tricks.runs import (
     LIVE_STATES,
     Run,
@@ -27,12 +29,10 @@ from keras_tricks.runs import (
     list_runs,
     remove,
     request_stop,
-    schema,
     terminate,
     wait,
 )
 from keras_tricks.runs import start as start_run
-from keras_tricks.runs.run import JsonLines
 
 app = typer.Typer(help="List, show, watch, stop, resume and remove runs.", no_args_is_help=True)
 
@@ -103,17 +103,10 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
 def watch(run: _Name, runs_dir: RunsDir = None) -> None:
     """Follow a run, a line an epoch and an event, until it ends."""
     found = find_run(runs_root(runs_dir), run)
-    history = found.metrics()
-    events = JsonLines(found.directory / schema.EVENTS_FILE)
-    rows = history.rows
+    news = News(found)
     while True:
         status = found.status()
-        for row in rows:
-            if row.kind == "epoch":
-                shown = "  ".join(f"{name} {value:.4g}" for name, value in row.values.items())
-                print(f"epoch {row.epoch}/{status.epochs}  {shown}", flush=True)
-        for event in events:
-            print(f"{event.get('kind')}: {event.get('message')}", flush=True)
+        news.print()
         if status.state not in LIVE_STATES:
             print(
                 f"{found.id} is {status.state}" + (f": {status.error}" if status.error else ""),
@@ -121,7 +114,6 @@ def watch(run: _Name, runs_dir: RunsDir = None) -> None:
             )
             return
         time.sleep(0.5)
-        rows = history.update()
 
 
 @app.command()
@@ -150,9 +142,15 @@ def stop(
 def resume(
     run: _Name,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in a process of its own.")] = False,
+    launcher: LauncherName = None,
+    workers: WorkerCount = None,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Go on with a run that was stopped, killed or failed."""
+    """Go on with a run that was stopped, killed or failed, also with another number of workers."""
+    check_launcher(launcher, workers, detach)
+    if not find_workers().is_chief:
+        train_or_follow(Path(run), show_progress=False)
+        return
     found = find_run(runs_root(runs_dir), run)
     status = found.status()
     if status.state in LIVE_STATES:
@@ -162,7 +160,10 @@ def resume(
     if detach:
         print(f"{found.id} goes on as process {start_run(found, resume=True)}")
         return
-    train_in(found.directory, show_progress=True)
+    if launcher is not None and workers is not None:
+        launch(found.directory, launcher, workers)
+        return
+    train_or_follow(found.directory, show_progress=True)
 
 
 @app.command("rm")

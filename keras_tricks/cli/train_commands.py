@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from keras_tricks import presets
+from keras_tricks.cli.news import News
 from keras_tricks.cli.options import RunsDir, console, quiet_import, runs_root, say
+from keras_tricks.cluster import Workers, find_workers
 from keras_tricks.data_facts import FOLDER_PREFIX
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import Run, RunError, RunWriter, create_run, start
@@ -69,6 +74,26 @@ _Detach = Annotated[
 ]
 
 
+class Launcher(StrEnum):
+    """What can start several workers."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+LauncherName = Annotated[
+    Launcher | None,
+    typer.Option(
+        help="Train with several processes: `local`, on this machine; `ray`, on a Ray cluster. Not needed where "
+        "TF_CONFIG or SLURM's srun says who the workers are.",
+        show_default=False,
+    ),
+]
+WorkerCount = Annotated[
+    int | None, typer.Option("--workers", min=1, help="How many processes to launch.", show_default=False)
+]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(train)
@@ -90,10 +115,12 @@ def add_script(app: typer.Typer, recipe: Recipe) -> None:
         runs_dir: RunsDir = None,
         dry_run: _DryRun = False,
         detach: _Detach = False,
+        launcher: LauncherName = None,
+        workers: WorkerCount = None,
     ) -> None:
         fields = {"data": data, "data_dir": data_dir, "weights": weights, "weights_head": weights_head}
         changed = _changed(recipe, settings, tricks, no_trick, fields)
-        _launch(changed, runs_root(runs_dir), dry_run, detach)
+        _start(changed, runs_root(runs_dir), dry_run, detach, launcher, workers)
 
 
 def train(
@@ -108,19 +135,131 @@ def train(
     runs_dir: RunsDir = None,
     dry_run: _DryRun = False,
     detach: _Detach = False,
+    launcher: LauncherName = None,
+    workers: WorkerCount = None,
 ) -> None:
     """Train a recipe."""
     fields = {"data": data, "data_dir": data_dir, "weights": weights, "weights_head": weights_head}
     changed = _changed(presets.find_recipe(recipe), settings, tricks, no_trick, fields)
-    _launch(changed, runs_root(runs_dir), dry_run, detach)
+    _start(changed, runs_root(runs_dir), dry_run, detach, launcher, workers)
 
 
-def train_run(directory: Path) -> None:
+def train_run(directory: Path, progress: Annotated[bool, typer.Option("--progress")] = False) -> None:
     """Train in an existing run directory, or go on there."""
-    train_in(directory, show_progress=False)
+    train_or_follow(directory, show_progress=progress)
 
 
-def train_in(directory: Path, show_progress: bool, data_set: Any = None) -> None:
+def check_launcher(launcher: Launcher | None, workers: int | None, detach: bool) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        RecipeError: One of `--launcher` and `--workers` is missing, or both are of no use.
+    """
+    if launcher is None and workers is None:
+        if detach and find_workers().count > 1:
+            raise RecipeError(
+                "--detach starts one process, and the environment names several workers. Leave --detach out, or unset "
+                "TF_CONFIG."
+            )
+        return
+    if launcher is None:
+        raise RecipeError(
+            f"Add --launcher local or --launcher ray, which start the workers. Received: --workers {workers}"
+        )
+    if workers is None:
+        raise RecipeError(f"Add --workers, how many to start. Received: --launcher {launcher}")
+    if detach:
+        raise RecipeError(
+            "--launcher stays with its workers: leave --detach out, and start it under nohup or tmux to let it outlive "
+            "this terminal."
+        )
+    if find_workers().count > 1:
+        raise RecipeError(
+            f"TF_CONFIG or SLURM's srun has started the workers already: leave --launcher {launcher} out, or unset "
+            "TF_CONFIG."
+        )
+
+
+def launch(directory: Path, launcher: Launcher, workers: int) -> None:
+    """Train in a run directory with several workers, and exit with the code of the training."""
+    if launcher == Launcher.LOCAL:
+        from keras_tricks.cluster.launch_local import launch_local
+
+        code = launch_local(directory, workers)
+    else:
+        from keras_tricks.cluster.launch_ray import launch_ray, require_ray
+
+        with quiet_import():
+            require_ray()
+        code = launch_ray(directory, workers, News(Run(directory), from_now=True).print)
+        _print_end(directory)
+    if code:
+        raise typer.Exit(code)
+
+
+def _print_end(directory: Path) -> None:
+    """Say how a run ended whose chief has no terminal of its own."""
+    run = Run(directory)
+    status, result = run.status(), run.result()
+    if status.state == "finished" and result is not None:
+        _print_result(directory, result)
+    elif status.state == "stopped":
+        say(f"{directory.name} is stopped. `keras-tricks runs resume {directory.name}` goes on.")
+    else:
+        say(f"the run failed: {status.error} The log is {directory / 'train.log'}")
+
+
+def train_or_follow(directory: Path, show_progress: bool) -> None:
+    """Train in a run directory, alone or together with the workers that the environment names.
+
+    Only the chief needs the directory.
+    """
+    workers = find_workers()
+    if workers.count == 1:
+        train_in(directory, show_progress)
+        return
+    with quiet_import():
+        from keras_tricks.distribute.multi_worker import join
+    with _ending_well(None), join(workers) as team:
+        if workers.is_chief:
+            train_in(directory, show_progress, team=team)
+        else:
+            follow(team)
+
+
+def follow(team: Any, recipe: Recipe | None = None, data_set: Any = None) -> None:
+    """Train as one of the workers whose chief is another process."""
+    with quiet_import():
+        from keras_tricks import train as trainer
+    workers: Workers = team.workers
+    say(f"{workers.name(workers.index)} of {workers.count} trains with {workers.name(0)}")
+    with _ending_well(None):
+        trainer.follow(team, recipe, data_set)
+
+
+@contextmanager
+def _ending_well(directory: Path | None) -> Iterator[None]:
+    """Say in a line how a training ended badly, and exit with 1 or 130."""
+    from keras_tricks.callbacks import StopRequested
+    from keras_tricks.cluster.link import WorkerStoppedError
+    from keras_tricks.train import last_line
+
+    try:
+        yield
+    except (StopRequested, WorkerStoppedError) as error:
+        goes_on = "" if directory is None else f" `keras-tricks runs resume {directory.name}` goes on."
+        say(f"{error}{goes_on}")
+        raise typer.Exit(130) from error
+    except (RecipeError, RunError, typer.Exit):
+        raise
+    except Exception as error:
+        log = "" if directory is None else f" The log is {directory / 'train.log'}"
+        what = "the worker" if directory is None else "the run"
+        say(f"{what} failed: {last_line(error)}{log}")
+        raise typer.Exit(1) from error
+
+
+def train_in(directory: Path, show_progress: bool, data_set: Any = None, team: Any = None) -> None:
     """Train the recipe of a run directory in this process and exit with 1 or 130 if that does not end well."""
     recipe = Recipe.from_document(Run(directory).recipe(), str(directory))
     backend = Run(directory).status().backend
@@ -128,22 +267,14 @@ def train_in(directory: Path, show_progress: bool, data_set: Any = None) -> None
         os.environ.setdefault("KERAS_BACKEND", backend)
     with quiet_import():
         from keras_tricks import train as trainer
-        from keras_tricks.callbacks import Progress, StopRequested
+        from keras_tricks.callbacks import Progress
     out = console()
 
     def show(writer: RunWriter) -> Progress:
         return Progress(writer, out)
 
-    try:
-        result = trainer.run(recipe, directory, data_set=data_set, show=show if show_progress else None)
-    except StopRequested as error:
-        say(f"{error} `keras-tricks runs resume {directory.name}` goes on.")
-        raise typer.Exit(130) from error
-    except (RecipeError, RunError):
-        raise
-    except Exception as error:
-        say(f"the run failed: {trainer.last_line(error)} The log is {directory / 'train.log'}")
-        raise typer.Exit(1) from error
+    with _ending_well(directory):
+        result = trainer.run(recipe, directory, data_set=data_set, show=show if show_progress else None, team=team)
     if show_progress:
         _print_result(directory, result)
 
@@ -159,14 +290,25 @@ def _changed(
     return recipe.changed(**{field: value for field, value in fields.items() if value is not None})
 
 
-def _launch(recipe: Recipe, root: Path, dry_run: bool, detach: bool) -> None:
+def _start(
+    recipe: Recipe, root: Path, dry_run: bool, detach: bool, launcher: Launcher | None, worker_count: int | None
+) -> None:
+    check_launcher(launcher, worker_count, detach)
+    workers = find_workers()
     problems = recipe.problems()
     for problem in problems:
-        say(f"{problem.level}: {problem.message}")
+        if workers.is_chief or problem.level == "error":
+            say(f"{problem.level}: {problem.message}")
     if any(problem.level == "error" for problem in problems):
         raise typer.Exit(2)
     if dry_run:
-        _print_plan(recipe)
+        if workers.is_chief:
+            _print_plan(recipe)
+        return
+    if launcher is not None and worker_count is not None:
+        directory = _new_run(recipe, root)
+        say(f"training in {directory}")
+        launch(directory, launcher, worker_count)
         return
     if detach:
         directory = _new_run(recipe, root)
@@ -175,13 +317,18 @@ def _launch(recipe: Recipe, root: Path, dry_run: bool, detach: bool) -> None:
         return
     with quiet_import():
         from keras_tricks import train as trainer
-    data_set = trainer.load_data(recipe)
-    trainer.check(recipe, data_set)
-    for warning in data_set.warnings:
-        say(f"warning: {warning}")
-    directory = _new_run(recipe, root)
-    say(f"training in {directory}")
-    train_in(directory, show_progress=True, data_set=data_set)
+        from keras_tricks.distribute.multi_worker import join
+    with _ending_well(None), join(workers) as team:
+        data_set = trainer.load_data(recipe)
+        trainer.check(recipe, data_set, team)
+        if not workers.is_chief:
+            follow(team, recipe, data_set)
+            return
+        for warning in data_set.warnings:
+            say(f"warning: {warning}")
+        directory = _new_run(recipe, root)
+        say(f"training in {directory}")
+        train_in(directory, show_progress=True, data_set=data_set, team=team)
 
 
 def _new_run(recipe: Recipe, root: Path) -> Path:

@@ -84,6 +84,7 @@ class Link:
         self._grace_s = grace_s
         self._closing = threading.Event()
         self._noticed = threading.Event()
+        self._ended = threading.Event()
         self._finished = False
         self._guard = threading.Lock()
         self._peers: dict[int, socket.socket] = {}
@@ -148,6 +149,10 @@ class Link:
         if self.lost is not None:
             self._noticed.set()
         return self.lost
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until another worker has closed its connection, `seconds` at most."""
+        self._ended.wait(seconds)
 
     def close(self) -> None:
         """End the connections. The others count this worker as lost unless all have finished."""
@@ -228,6 +233,12 @@ class Link:
         return self.lost
 
     def _receive(self, index: int, peer: socket.socket) -> None:
+        try:
+            self._receive_until_end(index, peer)
+        finally:
+            self._ended.set()
+
+    def _receive_until_end(self, index: int, peer: socket.socket) -> None:
         name = self.workers.name(index)
         while True:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Team:
 
 
 @contextmanager
-def join(workers: Workers) -> Iterator[Team | None]:
+def join(workers: Workers, grace_s: float = 30.0) -> Iterator[Team | None]:
     """Join the other workers for a `with` block, at the start of the program.
 
     Whoever leaves the block with an error ends the others, too. They all leave it together otherwise, by
@@ -53,6 +54,7 @@ def join(workers: Workers) -> Iterator[Team | None]:
 
     Args:
         workers: The workers, as `keras_tricks.cluster.find_workers` finds them.
+        grace_s: Seconds after which a process that is stuck without a lost worker is ended. Defaults to 30.
 
     Returns:
         What they have in common; None for one worker, for which nothing is done.
@@ -66,7 +68,7 @@ def join(workers: Workers) -> Iterator[Team | None]:
         yield None
         return
     strategy = multi_worker_strategy(workers)
-    with open_link(workers, strategy) as link:
+    with open_link(workers, strategy, grace_s) as link:
         team = Team(workers, strategy, link)
         try:
             yield team
@@ -103,13 +105,13 @@ def multi_worker_strategy(workers: Workers) -> Any:
     )
     handler = signal.getsignal(signal.SIGTERM)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    if handler is not None:
-        # TensorFlow notes SIGTERM and goes on.
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        # TensorFlow's own handler notes SIGTERM and lets the process go on.
         signal.signal(signal.SIGTERM, handler)
     return strategy
 
 
-def open_link(workers: Workers, strategy: Any) -> Link:
+def open_link(workers: Workers, strategy: Any, grace_s: float = 30.0) -> Link:
     """Return a link between the workers of a strategy.
 
     Raises:
@@ -123,4 +125,4 @@ def open_link(workers: Workers, strategy: Any) -> Link:
     if listener is not None:
         mine = [listener.getsockname()[1], *token]
     port, *shared = strategy.reduce(tf.distribute.ReduceOp.SUM, tf.constant(mine), axis=None).numpy().tolist()
-    return Link(workers, port, bytes(shared), listener)
+    return Link(workers, port, bytes(shared), listener, grace_s=grace_s)

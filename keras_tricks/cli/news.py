@@ -1,0 +1,35 @@
+"""News: what is new in a run, as lines."""
+
+from __future__ import annotations
+
+from keras_tricks.runs import Run, schema
+from keras_tricks.runs.run import JsonLines
+
+
+class News:
+    """Print a line for each epoch and each event of a run, once.
+
+    Args:
+        run: The run.
+        from_now: Leave out what is there already. Defaults to False.
+    """
+
+    def __init__(self, run: Run, from_now: bool = False):
+        self._run = run
+        self._history = run.metrics()
+        self._rows = list(self._history.rows)
+        self._events = JsonLines(run.directory / schema.EVENTS_FILE)
+        if from_now:
+            self._rows = []
+            list(self._events)
+
+    def print(self) -> None:
+        """Print what has come since the last time."""
+        epochs = self._run.status().epochs
+        for row in [*self._rows, *self._history.update()]:
+            if row.kind == "epoch":
+                shown = "  ".join(f"{name} {value:.4g}" for name, value in row.values.items())
+                print(f"epoch {row.epoch}/{epochs}  {shown}", flush=True)
+        self._rows = []
+        for event in self._events:
+            print(f"{event.get('kind')}: {event.get('message')}", flush=True)
