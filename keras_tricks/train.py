@@ -25,6 +25,19 @@ from keras_tricks.callbacks import (
     StopRequested,
     UnreadableImages,
 )
+from keras_tricks.callbacks.stop_together import StopTogether
+from keras_tricks.cluster.agreed_run_writer import AgreedRunWriter
+from keras_tricks.cluster.link import WorkerLostError
+from keras_tricks.distribute.multi_worker import Team
+from keras_tricks.distribute.team_start import (
+    Start,
+    StopWish,
+    receive_checkpoint,
+    receive_start,
+    send_checkpoint,
+    send_start,
+    sharing_fate,
+)
 from keras_tricks.plots import plot_learning_curves
 from keras_tricks.recipe import Recipe
 from keras_tricks.runs import Run, RunError, RunWriter, schema
@@ -38,6 +51,7 @@ def run(
     *,
     data_set: data.ImageDataSet | None = None,
     show: Callable[[RunWriter], Progress] | None = None,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Train a recipe in a run directory, or go on with what was trained there.
 
@@ -50,6 +64,7 @@ def run(
         directory: A run directory, as made by `keras_tricks.runs.create_run`.
         data_set: The recipe's data set, where it has been loaded already.
         show: Makes the callback that shows progress; nothing is shown by default.
+        team: The workers whose chief this process is; the others call `follow`. Defaults to None, this process alone.
 
     Returns:
         The content of `result.json`.
@@ -59,10 +74,12 @@ def run(
         StopRequested: The run was asked to stop, or interrupted; its state is `stopped`.
         Exception: What made the run fail; its state is `failed`, and the log has the traceback.
     """
-    with RunWriter(directory) as writer, _signals_stop(writer):
+    writing = RunWriter(directory) if team is None else AgreedRunWriter(directory, team.link)
+    with writing as writer, _signals_stop(lambda: _request_stop(writer)):
         progress = show(writer) if show else None
         try:
-            result = _run(recipe, writer, data_set, progress)
+            with sharing_fate(team):
+                result = _run(recipe, writer, data_set, progress, team)
         except KeyboardInterrupt as error:
             status = writer.status
             words = f"Stopped after {status.epoch} of {recipe.epochs} epochs, at step {status.step}."
@@ -82,7 +99,49 @@ def run(
             if progress is not None:
                 progress.close()
         writer.end("finished")
+        if team is not None:
+            # All is done and written: it does not matter who is lost now.
+            with contextlib.suppress(WorkerLostError):
+                team.link.finish()
         return result
+
+
+def follow(team: Team, recipe: Recipe | None = None, data_set: data.ImageDataSet | None = None) -> None:
+    """Train as one of the workers whose chief calls `run`, at the same steps and with nothing to write.
+
+    The chief sends the recipe, and the checkpoint to go on from: no files need be shared.
+
+    Args:
+        team: The workers, of which this process is not the chief.
+        recipe: The recipe as this worker knows it; data and initial weights may lie elsewhere than at the chief's.
+            Defaults to None, the chief's recipe.
+        data_set: The recipe's data set, where it has been loaded already.
+
+    Raises:
+        RecipeError: This worker's recipe is another one than the chief's.
+        StopRequested: The workers agreed to stop.
+        WorkerLostError: Another worker failed or was lost.
+        Exception: What made this worker fail, and the others with it.
+    """
+    wish = StopWish()
+    with _signals_stop(wish.request), sharing_fate(team):
+        start = receive_start(team)
+        recipe = start.recipe if recipe is None else start.require_same(recipe)
+        training = build(recipe, data_set, load_initial_weights=not start.resumes, team=team)
+        with receive_checkpoint(team, training.averaging) as checkpoint, training.replicas.scope():
+            position = checkpoint.restore(training.model)
+        stopping = StopTogether(team.link, wish.is_there, position=position)
+        wish.may_wait = True
+        try:
+            _fit(training, position, [stopping, *training.callbacks, checkpoint])
+        except StopRequested:
+            if stopping.position.step and stopping.position != position:
+                checkpoint.save(stopping.position)
+            team.link.finish()
+            raise
+        except KeyboardInterrupt as error:
+            raise StopRequested("Interrupted.") from error
+        team.link.finish()
 
 
 def trained(directory: str | Path) -> Training:
@@ -110,7 +169,11 @@ def trained(directory: str | Path) -> Training:
 
 
 def _run(
-    recipe: Recipe, writer: RunWriter, data_set: data.ImageDataSet | None, progress: Progress | None
+    recipe: Recipe,
+    writer: RunWriter,
+    data_set: data.ImageDataSet | None,
+    progress: Progress | None,
+    team: Team | None,
 ) -> dict[str, Any]:
     started = time.monotonic()
     writer.log(f"training {recipe.name}: {recipe.model} on {recipe.data}, {recipe.epochs} epochs")
@@ -122,7 +185,9 @@ def _run(
         )
     writer.update(backend=backend)
     checkpoint = Checkpoint(writer.directory / schema.CHECKPOINTS, run=writer)
-    training = build(recipe, data_set, load_initial_weights=not checkpoint.positions())
+    if team is not None:
+        send_start(team, Start(recipe, resumes=bool(checkpoint.positions())))
+    training = build(recipe, data_set, load_initial_weights=not checkpoint.positions(), team=team)
     checkpoint.averaging = training.averaging
     for warning in (
         *training.data_set.warnings,
@@ -131,6 +196,8 @@ def _run(
         writer.event("warning", warning)
     with training.replicas.scope():
         position = checkpoint.restore(training.model)
+    if team is not None:
+        send_checkpoint(team, checkpoint, position)
     if position > START:
         writer.event("resume", f"goes on after {position.epoch} epochs and {position.step} steps")
     logger = RunLogger(
@@ -146,11 +213,16 @@ def _run(
         callbacks.append(keras.callbacks.TensorBoard(str(writer.directory / "tensorboard")))
     if progress is not None:
         callbacks.append(progress)
+    if team is not None:
+        stopping = StopTogether(team.link, writer.wishes_to_stop, agreed=writer.agree, position=position)
+        callbacks.insert(0, stopping)
     try:
         _fit(training, position, callbacks)
     except StopRequested:
         if logger.position.step and logger.position != position:
             checkpoint.save(logger.position)
+        if team is not None:
+            team.link.finish()
         raise
     return _finish(training, writer, checkpoint, started)
 
@@ -210,17 +282,15 @@ def _relative(path: Path | None, directory: Path) -> str | None:
 
 
 @contextmanager
-def _signals_stop(writer: RunWriter) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop a run after its step, and at once where nothing is lost or at the second time."""
+def _signals_stop(request_stop: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM call `request_stop`, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         # Signals belong to the main thread.
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if writer.status.state != "running" or writer.stop_requested():
-            raise KeyboardInterrupt
-        writer.request_stop()
+        request_stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -230,6 +300,13 @@ def _signals_stop(writer: RunWriter) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _request_stop(writer: RunWriter) -> None:
+    """Stop a run after its step, and at once where nothing is lost or at the second time."""
+    if writer.status.state != "running" or writer.stop_requested():
+        raise KeyboardInterrupt
+    writer.request_stop()
+
+
 def last_line(error: BaseException) -> str:
     """Return the name of an error and the one line of its message that says most."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -237,4 +314,4 @@ def last_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-__all__ = ["build", "check", "last_line", "load_data", "run", "trained"]
+__all__ = ["build", "check", "follow", "last_line", "load_data", "run", "trained"]
