@@ -19,6 +19,14 @@ def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     return optimizer._trainable_variables
 
 
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of a model and of the models inside it.
+
+    `_flatten_layers`: the public `layers` has those of the first level only.
+    """
+    return list(model._flatten_layers(include_self=False))
+
+
 def variable_index(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
     """Return the place of a variable among those that an optimizer was built with.
 

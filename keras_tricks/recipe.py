@@ -94,6 +94,9 @@ class Recipe(BaseModel):
     replicas: int | None = Field(
         None, ge=1, le=1024, description="Devices to train on at once; all visible GPUs if unset."
     )
+    synchronized_batch_norm: bool = Field(
+        True, description="Whether replicas normalize a batch together; off: each its own part."
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, order and augmentation.")
     tensorboard: bool = Field(False, description="Write TensorBoard logs into the run directory.")
     tricks: tuple[AnyTrick, ...] = Field((), description="The tricks that are on.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
 from keras_tricks.model_facts import MODELS, ModelFacts, model_facts
 from keras_tricks.trick import FEATURES
-from keras_tricks.tricks import MixedPrecision, StepDecay, TestResolution, Warmup
+from keras_tricks.tricks import GradientAccumulation, StepDecay, TestResolution, Warmup
 from keras_tricks.weights_facts import weights_kind, weights_problem
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 LARGE_BATCH = 1024
 """Images a step up to which networks without normalization do well by themselves (Brock et al. 2021, section 1)."""
+
+SMALL_BATCH = 16
+"""Images below which the statistics of batch normalization are poor (Wu and He 2018, arXiv 1803.08494, figure 1)."""
 
 
 class Problem(NamedTuple):
@@ -203,17 +206,24 @@ def _batch_problems(recipe: Recipe, data: DataFacts, replicas: int) -> list[Prob
                 f"{recipe.batch_size}. Set batch_size={data.training_images} or less.",
             )
         )
-    precision = recipe.trick("mixed_precision")
-    if replicas > 1 and isinstance(precision, MixedPrecision) and precision.dtype == "float16":
-        problems.append(
-            Problem(
-                "error",
-                "mixed_precision.dtype",
-                f"float16 on {replicas} replicas is not safe: the loss scaling would look at the first replica "
-                "only. Set mixed_precision.dtype=bfloat16 or replicas=1.",
-            )
-        )
+    accumulation = recipe.trick("gradient_accumulation")
+    if isinstance(accumulation, GradientAccumulation) and accumulation.steps > 1:
+        problems += _micro_batch_problems(recipe, accumulation.steps, replicas)
     return problems
+
+
+def _micro_batch_problems(recipe: Recipe, steps: int, replicas: int) -> list[Problem]:
+    where, images = "gradient_accumulation.steps", recipe.batch_size // replicas
+    if images < steps:
+        message = f"{steps} micro-batches cannot be made of the {images} images of a replica. Set {where} to less."
+        return [Problem("error", where, message)]
+    if "batch_norm" in model_facts(recipe.model).features and images // steps < SMALL_BATCH:
+        message = (
+            f"Batch normalization sees micro-batches of {images // steps} images, too few for good statistics. "
+            f"Set {where} to less, or choose a network without it."
+        )
+        return [Problem("warning", where, message)]
+    return []
 
 
 def _schedule_problems(recipe: Recipe) -> list[Problem]:

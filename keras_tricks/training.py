@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 from keras_tricks import data, models, optimizers, weights
-from keras_tricks.callbacks import Position, WeightAveraging
-from keras_tricks.distribute import Replicas, choose_replicas
+from keras_tricks.callbacks import Position, StatisticsAveraging, WeightAveraging
+from keras_tricks.distribute import ReplicaModel, Replicas, choose_replicas
 from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.recipe import Recipe, RecipeError
@@ -142,7 +142,7 @@ def build(
 
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(policy), replicas.scope():
-        model = _build_model(tricks, facts)
+        model = _build_model(tricks, facts, recipe.synchronized_batch_norm)
         if recipe.weights is not None:
             _load_weights(model, recipe)
 
@@ -161,10 +161,14 @@ def build(
 
         for trick in tricks:
             model = trick.change_training(model, facts)
+        if replicas.strategy is not None:
+            model = ReplicaModel.of(model)
         model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
         make_variables(model, facts.classes)
 
     callbacks = [callback for trick in tricks for callback in trick.callbacks(facts)]
+    if replicas.count > 1 and not recipe.synchronized_batch_norm:
+        callbacks.insert(0, StatisticsAveraging())
     return Training(recipe, facts, replicas, data_set, plan, model, callbacks)
 
 
@@ -184,6 +188,14 @@ def check(recipe: Recipe, data_set: data.ImageDataSet, team: Team | None = None)
     """
     replicas = choose_replicas(recipe.replicas, team)
     _require_no_errors(recipe, replicas.count)
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        for trick in recipe.tricks:
+            if "training" in trick.stages():
+                raise RecipeError(
+                    f"{trick.name} needs the TensorFlow backend. Turn it off, or set KERAS_BACKEND=tensorflow. "
+                    f"Received: KERAS_BACKEND={backend}"
+                )
     if recipe.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise RecipeError("TensorBoard logs need the package tensorboard: pip install tensorboard")
     try:
@@ -281,7 +293,7 @@ def _learning_rate(recipe: Recipe, facts: RunFacts) -> Any:
     return learning_rate
 
 
-def _build_model(tricks: list[Trick], facts: RunFacts) -> keras.Model:
+def _build_model(tricks: list[Trick], facts: RunFacts, synchronized_batch_norm: bool) -> keras.Model:
     model = model_facts(facts.model)
     arguments: dict[str, Any] = {
         "input_shape": (facts.image_size, facts.image_size, 3),
@@ -294,7 +306,7 @@ def _build_model(tricks: list[Trick], facts: RunFacts) -> keras.Model:
         # The stem is that of the training images, also where a trick lets the model take others.
         arguments["small_images"] = facts.image_size <= LARGEST_SMALL_IMAGE
     if "batch_norm" in model.features and facts.replicas > 1:
-        arguments["synchronized_batch_norm"] = True
+        arguments["synchronized_batch_norm"] = synchronized_batch_norm
     for trick in tricks:
         arguments = trick.change_model(arguments, facts)
     return getattr(models, model.builder)(**arguments)

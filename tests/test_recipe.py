@@ -21,6 +21,9 @@ every_trick = [
     st.builds(tricks.LabelSmoothing, epsilon=st.floats(0, 0.99)),
     st.builds(tricks.Mixup, alpha=st.floats(0, 10)),
     st.builds(tricks.Cutmix, alpha=st.floats(0, 10)),
+    st.builds(tricks.GradientClipping, max_norm=st.floats(0.01, 100)),
+    st.builds(tricks.GradientAccumulation, steps=st.integers(1, 64)),
+    st.builds(tricks.SharpnessAware, rho=st.floats(0.001, 1), ascent=st.sampled_from(["reduced", "per_replica"])),
 ]
 recipes = st.builds(
     Recipe,
@@ -123,11 +126,20 @@ def test_image_sizes_beyond_the_models():
     assert not found(Recipe(model="resnet20", image_size=64))
 
 
-def test_float16_on_replicas_is_an_error_and_bfloat16_is_none():
-    recipe = Recipe(tricks=(tricks.MixedPrecision(dtype="float16"),))
-    assert ("error", "mixed_precision.dtype") in found(recipe, replicas=2)
-    assert not found(recipe, replicas=1)
-    assert not found(Recipe(tricks=(tricks.MixedPrecision(dtype="bfloat16"),)), replicas=2)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_mixed_precision_on_replicas_is_fine(dtype):
+    assert not found(Recipe(tricks=(tricks.MixedPrecision(dtype=dtype),)), replicas=2)
+
+
+def test_micro_batches_need_images():
+    def problems(steps, **fields):
+        return found(Recipe(batch_size=64, tricks=(tricks.GradientAccumulation(steps=steps),), **fields), replicas=2)
+
+    assert "64 micro-batches cannot be made of the 32 images" in problems(64)["error", "gradient_accumulation.steps"]
+    assert "micro-batches of 8 images" in problems(4)["warning", "gradient_accumulation.steps"]
+    assert not problems(2)
+    assert not problems(1)
+    assert ("warning", "gradient_accumulation.steps") not in problems(32, model="nfnet_tiny")
 
 
 def test_step_decay_inside_the_warmup_and_after_the_end():

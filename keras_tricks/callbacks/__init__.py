@@ -4,6 +4,7 @@ from keras_tricks.callbacks.checkpoint import Checkpoint, CheckpointError, Posit
 from keras_tricks.callbacks.diverged_error import DivergedError
 from keras_tricks.callbacks.progress import Progress
 from keras_tricks.callbacks.run_logger import RunLogger, StopRequested
+from keras_tricks.callbacks.statistics_averaging import StatisticsAveraging
 from keras_tricks.callbacks.unreadable_images import UnreadableImages, UnreadableImagesError
 from keras_tricks.callbacks.weight_averaging import WeightAveraging
 
@@ -14,6 +15,7 @@ __all__ = [
     "Position",
     "Progress",
     "RunLogger",
+    "StatisticsAveraging",
     "StopRequested",
     "UnreadableImages",
     "UnreadableImagesError",

@@ -10,6 +10,7 @@ import keras
 
 from keras_tricks.callbacks.checkpoint_files import Position
 from keras_tricks.callbacks.diverged_error import DivergedError
+from keras_tricks.callbacks.training_health import TrainingHealth
 from keras_tricks.runs import RunWriter, State, create_run
 from keras_tricks.runs.schema import best_of
 
@@ -28,8 +29,12 @@ class RunLogger(keras.callbacks.Callback):
     one row at the end of each epoch holds the final ones and those of the validation data.
 
     A request to stop raises `StopRequested`, a `KeyboardInterrupt`, out of `fit`: after the step in progress, or
-    after the validation in progress. A loss that is NaN or infinite raises `DivergedError`: nothing is written over
-    the last checkpoint then, if this callback stands before the one that writes checkpoints.
+    after the validation in progress. A loss or weights that are NaN or infinite, looked at with each row, raise
+    `DivergedError`: nothing is written over the last checkpoint then, if this callback stands before the one that
+    writes checkpoints.
+
+    With `optimizers.LossScaleOptimizer` each skipped step and each change of the loss scale is an event, at the step
+    itself on TensorFlow and PyTorch, with the next row on JAX; too many skipped steps in a row raise `DivergedError`.
 
     Example:
 
@@ -46,8 +51,11 @@ class RunLogger(keras.callbacks.Callback):
         epochs: Epochs of the whole run, where `fit` does only some of them. Defaults to None, those of `fit`.
         steps_per_epoch: Steps of a whole epoch, where `fit` does only some of them. Defaults to None, those of `fit`.
         position: Where the run goes on, if it does so within an epoch. Defaults to None, at the epoch's start.
+        most_skips_in_a_row: With so many steps in a row skipped by the loss scaling, the training has failed. Defaults
+            to 25, by which the initial scale of 32768 has come down to 1/1024.
 
     Raises:
+        ValueError: `most_skips_in_a_row` is below 1.
         keras_tricks.runs.RunError: The run directory cannot be made or is in use.
     """
 
@@ -60,8 +68,13 @@ class RunLogger(keras.callbacks.Callback):
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         position: Position | None = None,
+        most_skips_in_a_row: int = 25,
     ):
         super().__init__()
+        if most_skips_in_a_row < 1:
+            raise ValueError(
+                f"Expected most_skips_in_a_row to be at least 1. Received: most_skips_in_a_row={most_skips_in_a_row}"
+            )
         self._owns_run = not isinstance(run, RunWriter)
         if isinstance(run, RunWriter):
             self.run = run
@@ -72,6 +85,8 @@ class RunLogger(keras.callbacks.Callback):
         self._epochs = epochs
         self._steps_per_epoch = steps_per_epoch
         self._position = position
+        self._most_skips_in_a_row = most_skips_in_a_row
+        self._health: TrainingHealth | None = None
         self._step: int | None = None
         self._seconds_between_epochs = 0.0
         self._last_batch_end: float | None = None
@@ -85,7 +100,7 @@ class RunLogger(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Note the start of an epoch, and of the attempt at the first one."""
         self._epoch = epoch
-        self._step_of_epoch = 0
+        self._step_of_epoch = self._first_step_of_epoch = 0
         if self._step is None:
             self._begin(epoch)
         if self.run.stop_requested():
@@ -97,18 +112,23 @@ class RunLogger(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Write a row where one is due, and look for a request to stop."""
-        self._step += 1
-        self._step_of_epoch += 1
+        before = self._step_of_epoch
+        # An execution of several steps says the number of its last one, also where fewer were left.
+        self._step_of_epoch = min(self._first_step_of_epoch + batch + 1, self._steps_per_epoch or math.inf)
+        self._step += self._step_of_epoch - before
         self._last_batch_end = time.perf_counter()
         if self._mark is None:
             # The first step of an attempt traces the graph: it does not count for the speed.
             self._mark = (self._step, self._last_batch_end)
         every = max(1, (self._steps_per_epoch or 1000) // _ROWS_PER_EPOCH)
-        if self._step_of_epoch % every == 0:
+        if self._step_of_epoch // every > before // every:
             values = dict(logs or {})
-            self._require_finite_loss(values)
+            self._require_health(values)
             self._write_row("step", values)
         else:
+            if keras.backend.backend() != "jax":
+                # In the middle of an epoch JAX's variables are out of date until they are asked for.
+                self._look_at_loss_scale()
             self.run.update(step=self._step)
         if self.run.stop_requested() and self._step_of_epoch != self._steps_per_epoch:
             self._stop()
@@ -116,7 +136,7 @@ class RunLogger(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Write the epoch's row and the best value so far."""
         values = dict(logs or {})
-        self._require_finite_loss(values)
+        self._require_health(values)
         values["epoch_seconds"] = time.perf_counter() - self._epoch_start
         self._epoch = epoch + 1
         self._write_row("epoch", values)
@@ -136,7 +156,8 @@ class RunLogger(keras.callbacks.Callback):
         self._epochs = self._epochs or self.params["epochs"]
         self._steps_per_epoch = self._steps_per_epoch or self.params.get("steps")
         if self._position is not None and self._position.epoch == epoch:
-            self._step_of_epoch = self._position.step
+            self._step_of_epoch = self._first_step_of_epoch = self._position.step
+        self._health = TrainingHealth(self.model, self.run, self._most_skips_in_a_row)
         steps = self._steps_per_epoch or 0
         self._step = epoch * steps + self._step_of_epoch
         self.run.begin(epochs=self._epochs, steps=self._epochs * steps, epoch=epoch, step=self._step)
@@ -151,16 +172,22 @@ class RunLogger(keras.callbacks.Callback):
             self.run.end(state, error)
             self.run.close()
 
-    def _require_finite_loss(self, values: dict[str, float]) -> None:
-        loss = values.get("loss")
-        if loss is not None and not math.isfinite(loss):
+    def _require_health(self, values: dict[str, float]) -> None:
+        """Fail if something is not finite, after a row that says so."""
+        self._look_at_loss_scale()
+        try:
+            self._health.require_finite(values.get("loss"), self._step)
+        except DivergedError as error:
             self._write_row("step", values)
-            error = DivergedError(
-                f"The loss is {loss} at step {self._step}. Lower the learning rate, lengthen the warmup, "
-                "or use bfloat16 or float32."
-            )
             self._end("failed", str(error))
-            raise error
+            raise
+
+    def _look_at_loss_scale(self) -> None:
+        try:
+            self._health.look_at_loss_scale(self._step)
+        except DivergedError as error:
+            self._end("failed", str(error))
+            raise
 
     def _write_row(self, kind: str, values: dict[str, float]) -> None:
         values = {**values, "learning_rate": self._learning_rate()}

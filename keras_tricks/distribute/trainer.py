@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_tricks import optimizers
-from keras_tricks.keras_private import TrainerOverrides
+from keras_tricks.keras_private import TrainerOverrides, all_layers
 
 
 class Batch(NamedTuple):
@@ -248,7 +248,7 @@ class ReplicaTrainer(TrainerOverrides):
         return count * replicas / whole
 
     def _require_no_synchronization(self) -> None:
-        for layer in self._flatten_layers():
+        for layer in all_layers(self):
             if getattr(layer, "synchronized", False):
                 raise ValueError(
                     "Expected no synchronized batch normalization with jit_compile=True on replicas: XLA compiles one "
@@ -284,8 +284,11 @@ class ReplicaModel(ReplicaTrainer, keras.Model):
             ValueError: `model` has no graph of layers.
         """
         try:
-            inputs, outputs = model.input, model.output
-        except (AttributeError, ValueError) as error:
+            if isinstance(model, keras.Sequential):
+                (inputs,), (outputs,) = model.inputs, model.outputs
+            else:
+                inputs, outputs = model.input, model.output
+        except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(
                 "Expected a functional model, or a sequential one that is built; let another one have ReplicaTrainer "
                 f"as its first base. Received: model={model!r}"

@@ -11,6 +11,8 @@ from keras_tricks.trick import Trick
 from keras_tricks.tricks.adaptive_gradient_clipping import AdaptiveGradientClipping
 from keras_tricks.tricks.cosine_decay import CosineDecay
 from keras_tricks.tricks.cutmix import Cutmix
+from keras_tricks.tricks.gradient_accumulation import GradientAccumulation
+from keras_tricks.tricks.gradient_clipping import GradientClipping
 from keras_tricks.tricks.head_dropout import HeadDropout
 from keras_tricks.tricks.label_smoothing import LabelSmoothing
 from keras_tricks.tricks.linear_scaling import LinearScaling
@@ -18,6 +20,7 @@ from keras_tricks.tricks.mixed_precision import MixedPrecision
 from keras_tricks.tricks.mixup import Mixup
 from keras_tricks.tricks.no_bias_decay import NoBiasDecay
 from keras_tricks.tricks.resnet_variant import ResnetVariant
+from keras_tricks.tricks.sharpness_aware import SharpnessAware
 from keras_tricks.tricks.step_decay import StepDecay
 from keras_tricks.tricks.stochastic_depth import StochasticDepth
 from keras_tricks.tricks.test_resolution import TestResolution
@@ -35,6 +38,7 @@ TRICKS: dict[str, type[Trick]] = {
         ZeroGamma,
         NoBiasDecay,
         AdaptiveGradientClipping,
+        GradientClipping,
         MixedPrecision,
         ResnetVariant,
         StochasticDepth,
@@ -44,6 +48,8 @@ TRICKS: dict[str, type[Trick]] = {
         Cutmix,
         WeightAveraging,
         TestResolution,
+        GradientAccumulation,
+        SharpnessAware,
     )
 }
 
@@ -66,6 +72,8 @@ __all__ = [
     "AdaptiveGradientClipping",
     "CosineDecay",
     "Cutmix",
+    "GradientAccumulation",
+    "GradientClipping",
     "HeadDropout",
     "LabelSmoothing",
     "LinearScaling",
@@ -73,6 +81,7 @@ __all__ = [
     "Mixup",
     "NoBiasDecay",
     "ResnetVariant",
+    "SharpnessAware",
     "StepDecay",
     "StochasticDepth",
     "TestResolution",

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks import optimizers
 from keras_tricks.callbacks import WeightAveraging
 from keras_tricks.optimizers import NO_BIAS_DECAY, SGD, AdaptiveGradientClipping, GradientClipping
 from keras_tricks.schedules import Warmup

@@ -76,7 +76,9 @@ def test_all_that_go_together_take_hold_together(model, digits):
     model = training.model
     assert np.isfinite(history["loss"][0])
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    clipping = model.optimizer.inner_optimizer
+    global_clipping = model.optimizer.inner_optimizer
+    assert isinstance(global_clipping, optimizers.GradientClipping)
+    clipping = global_clipping.inner_optimizer
     assert isinstance(clipping, optimizers.AdaptiveGradientClipping)
     assert set(clipping.inner_optimizer.no_decay) >= {"bias", "gamma", "beta", "gain", "skip_gain"}
     assert model.loss.get_config()["label_smoothing"] == 0.1

@@ -93,10 +93,10 @@ async def test_a_killed_run_is_lost_within_three_seconds(app, store, until):
 
 
 async def test_a_failed_run_says_why(app, store, until):
-    store.add(ONE, end="failed", error="DivergedError: The loss is nan at step 120.")
+    store.add(ONE, end="failed", error="DivergedError: At step 120 the loss is nan.")
     async with app.run_test(size=(80, 24)) as pilot:
         await live(pilot, until, lambda: "✗ FAILED" in header(app))
-        assert "DivergedError: The loss is nan" in header(app)
+        assert "DivergedError: At step 120 the loss is nan" in header(app)
         assert "took" in header(app)
 
 

@@ -1,0 +1,109 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_tricks.distribute import Batch, ReplicaModel, SharpnessAware
+from keras_tricks.optimizers import SGD
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the trainer is TensorFlow's")
+
+
+def linear(rho=0.05, ascent="reduced", **options):
+    """A linear model without bias, whose gradients are known in closed form."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
+    model = ReplicaModel.of(model, gradient_method=SharpnessAware(rho, ascent), **options)
+    model.compile(SGD(0.1, momentum=0.0, nesterov=False), "mse")
+    return model
+
+
+def gradient(weights, x, y):
+    return 2 * x.T @ (x @ weights - y) / len(x)
+
+
+def data(count=8):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(count, 3)).astype("float32")
+    x[: count // 2] *= 4
+    return x, x.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("rho", [0.05, 1.0])
+def test_a_step_is_the_papers_formula(rho):
+    model = linear(rho)
+    before = model.get_weights()[0]
+    x, y = data()
+    model.fit(x, y, batch_size=8, verbose=0)
+    ascent = gradient(before, x, y)
+    ascended = before + rho * ascent / np.linalg.norm(ascent)
+    np.testing.assert_allclose(model.get_weights()[0], before - 0.1 * gradient(ascended, x, y), rtol=1e-5)
+
+
+def test_a_vanishing_rho_changes_nothing():
+    x, y = data()
+    ours = linear(1e-12)
+    ours.fit(x, y, batch_size=8, verbose=0)
+    plain = ReplicaModel.of(linear(), gradient_method=None)
+    plain.compile(SGD(0.1, momentum=0.0, nesterov=False), "mse")
+    keras.utils.set_random_seed(0)
+    plain.set_weights(linear().get_weights())
+    plain.fit(x, y, batch_size=8, verbose=0)
+    np.testing.assert_allclose(ours.get_weights()[0], plain.get_weights()[0], rtol=1e-6)
+
+
+def test_each_replica_ascends_on_its_own_if_asked_to(two_replicas):
+    x, y = data()
+    with two_replicas.scope():
+        model = linear(1.0, "per_replica")
+    before = model.get_weights()[0]
+    model.fit(x, y, batch_size=8, verbose=0, shuffle=False)
+    gradients = []
+    for part in (slice(0, 4), slice(4, 8)):
+        ascent = gradient(before, x[part], y[part])
+        gradients.append(gradient(before + ascent / np.linalg.norm(ascent), x[part], y[part]))
+    expected = before - 0.1 * np.mean(gradients, axis=0)
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)
+    whole = gradient(before, x, y)
+    reduced = before - 0.1 * gradient(before + whole / np.linalg.norm(whole), x, y)
+    assert np.abs(expected - reduced).max() > 1e-2
+
+
+def test_only_the_first_pass_moves_statistics_metrics_and_seeds():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,))
+    x = keras.layers.BatchNormalization(momentum=0.5)(inputs)
+    x = keras.layers.Dropout(0.5, seed=3)(x)
+    model = ReplicaModel.of(keras.Model(inputs, keras.layers.Dense(1)(x)))
+    model.compile(SGD(0.1), "mse")
+    images, targets = data()
+    batch = Batch(keras.ops.convert_to_tensor(images), keras.ops.convert_to_tensor(targets))
+    model.batch_gradients(batch)
+    after_first = [np.array(each.numpy()) for each in [*model.non_trainable_variables, *model.metrics_variables]]
+    np.testing.assert_allclose(model.get_layer(index=1).moving_mean.numpy(), 0.5 * images.mean(0), rtol=1e-5, atol=1e-6)
+    model.batch_gradients(batch, [keras.ops.convert_to_tensor(each) + 0.1 for each in model.trainable_variables])
+    after_second = [each.numpy() for each in [*model.non_trainable_variables, *model.metrics_variables]]
+    for one, other in zip(after_first, after_second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_normalizer_free_network_trains_with_it():
+    from keras_tricks import models
+
+    keras.utils.set_random_seed(0)
+    network = models.NFResNet20(weights=None, input_shape=(16, 16, 3), classes=3, classifier_activation=None)
+    model = ReplicaModel.of(network, gradient_method=SharpnessAware())
+    model.compile(SGD(0.01), keras.losses.CategoricalCrossentropy(from_logits=True))
+    x = np.random.default_rng(0).normal(size=(8, 16, 16, 3)).astype("float32")
+    y = np.eye(3, dtype="float32")[np.arange(8) % 3]
+    losses = model.fit(x, y, batch_size=8, epochs=6, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"rho": 0}, "rho=0"), ({"rho": float("nan")}, "rho=nan"), ({"ascent": "all"}, "ascent='all'")],
+)
+def test_bad_arguments_are_named(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        SharpnessAware(**arguments)
