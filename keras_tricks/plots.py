@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_tricks.runs import MetricsHistory
+from keras_tricks.runs.storage import storing, write_atomically
 
 _PANELS = (
     ("Loss", ("loss", "val_loss")),
@@ -46,7 +48,10 @@ def plot_learning_curves(history: MetricsHistory, directory: str | Path, title: 
     if title:
         figure.suptitle(title)
     path = directory / "learning_curves.png"
-    figure.savefig(path, dpi=120)
+    image = BytesIO()
+    figure.savefig(image, dpi=120)
+    with storing(path):
+        write_atomically(path, image.getvalue())
     return path
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +145,8 @@ class Checkpoint(keras.callbacks.Callback):
         model, files = self.model, self._files
         average = self.averaging.state() if self.averaging is not None else {}
         with self._raw_weights():
-            _require_finite({variable.path: _array(variable) for variable in model.weights}, position)
-            _require_finite({f"the average of weight {place}": value for place, value in average.items()}, position)
+            _require_finite(position, ((variable.path, _array(variable)) for variable in model.weights))
+            _require_finite(position, ((f"the average of weight {place}", value) for place, value in average.items()))
             checksum = files.write(files.weights(position), _size_of_weights(model), model.save_weights)
         average_checksum = None
         if average:
@@ -221,12 +223,13 @@ class Checkpoint(keras.callbacks.Callback):
             self.run.event(kind, message)
 
 
-def _require_finite(arrays: dict[str, np.ndarray], position: Position) -> None:
-    bad = [name for name, array in arrays.items() if not _is_finite(array)]
+def _require_finite(position: Position, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
+    verdicts = [(name, _is_finite(array)) for name, array in arrays]
+    bad = [name for name, is_finite in verdicts if not is_finite]
     if bad:
         raise DivergedError(
-            f"At {position}, {len(bad)} of {len(arrays)} tensors have values that are not finite, {bad[0]} first; the "
-            "last checkpoint stays. Lower the learning rate, lengthen the warmup, or use bfloat16 or float32."
+            f"At {position}, {len(bad)} of {len(verdicts)} tensors have values that are not finite, {bad[0]} first; "
+            "the last checkpoint stays. Lower the learning rate, lengthen the warmup, or use bfloat16 or float32."
         )
 
 
@@ -240,7 +243,11 @@ def _is_finite(array: np.ndarray) -> bool:
 def _size_of_weights(model: keras.Model) -> int:
     """About how many bytes the file of a model's weights and of its optimizer's state takes."""
     variables = [*model.weights, *model.optimizer.variables]
-    return sum(_array(variable).nbytes + _BYTES_PER_VARIABLE for variable in variables)
+    widths = (8 if variable.dtype.endswith("64") else 4 for variable in variables)
+    return sum(
+        math.prod(variable.shape) * width + _BYTES_PER_VARIABLE
+        for variable, width in zip(variables, widths, strict=True)
+    )
 
 
 def _seed_variables(model: keras.Model) -> list[keras.Variable]:
