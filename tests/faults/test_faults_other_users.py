@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -20,13 +22,14 @@ list_all(pathlib.Path(sys.argv[1]), as_json=False)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
-def test_runs_are_listed_beside_one_of_another_user(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    root = tmp_path / "runs"
-    mine, theirs = runs.create_run(root, "mine", None), runs.create_run(root, "theirs", None)
-    theirs.chmod(0o700)
-    answer = subprocess.run([sys.executable, "-c", SCRIPT, str(root)], capture_output=True, text=True)
+def test_runs_are_listed_beside_one_of_another_user():
+    # Folders of pytest are for one user only.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "runs"
+        mine, theirs = runs.create_run(root, "mine", None), runs.create_run(root, "theirs", None)
+        theirs.chmod(0o700)
+        answer = subprocess.run([sys.executable, "-c", SCRIPT, str(root)], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     lines = {name: line for line in answer.stdout.splitlines() for name in (mine.name, theirs.name) if name in line}
     assert "queued" in lines[mine.name]
