@@ -143,6 +143,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.run.require_directory()
         self.directory.mkdir(parents=self.run is None, exist_ok=True)
         model, files = self.model, self._files
+        # Read by several workers at once, of which one may be lost: before anything is written.
+        metrics = [_array(variable).tolist() for variable in model.metrics_variables]
         average = self.averaging.state() if self.averaging is not None else {}
         with self._raw_weights():
             _require_finite(position, ((variable.path, _array(variable)) for variable in model.weights))
@@ -159,7 +161,7 @@ class Checkpoint(keras.callbacks.Callback):
             "crc32": checksum,
             "average_crc32": average_checksum,
             "seeds": [_array(seed).tolist() for seed in _seed_variables(model)],
-            "metrics": [_array(variable).tolist() for variable in model.metrics_variables],
+            "metrics": metrics,
             "best": None if self.best is None else self.best.model_dump(),
         }
         files.write_facts(position, facts)
