@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_tricks.keras_private import values_in_fit
+
 
 def compiled_update(model: keras.Model, variables: list[keras.Variable], decay: float) -> Callable[..., Any]:
     """Return a function of average, steps and seen counter that takes the present weights into them.
@@ -41,7 +43,7 @@ def compiled_update(model: keras.Model, variables: list[keras.Variable], decay: 
 
         # The counter is among the scalars; the property `iterations` may be computed from it.
         scalars = [variable for variable in optimizer.variables if variable.shape == ()]
-        read_scalars, read_weights = _jax_reader(model, scalars), _jax_reader(model, variables)
+        read_scalars, read_weights = values_in_fit(model, scalars), values_in_fit(model, variables)
 
         def update_from_arrays(average, steps, seen, scalar_values, weights):
             with keras.StatelessScope(state_mapping=list(zip(scalars, scalar_values, strict=True))):
@@ -61,29 +63,6 @@ def compiled_update(model: keras.Model, variables: list[keras.Variable], decay: 
         return update(average, steps, seen, ops.copy(optimizer.iterations), weights)
 
     return update_at_once
-
-
-def _jax_reader(model: keras.Model, variables: list[keras.Variable]) -> Callable[[], list[Any]]:
-    """Return a function that reads variables in the middle of an epoch.
-
-    `fit` on JAX then has their values in `_jax_state` (private), and the variables have none. The public way,
-    `Callback.model`, moves all values into the variables and `fit` moves them back, which costs milliseconds a step.
-    """
-    lists = {
-        "trainable_variables": model.trainable_variables,
-        "non_trainable_variables": model.non_trainable_variables,
-        "optimizer_variables": model.optimizer.variables,
-    }
-    places = {id(each): (name, place) for name, each_list in lists.items() for place, each in enumerate(each_list)}
-    wanted = [places[id(variable)] for variable in variables]
-
-    def read():
-        state = getattr(model, "_jax_state", None)
-        if not state or model._jax_state_synced:
-            return [variable.value for variable in variables]
-        return [state[name][place] for name, place in wanted]
-
-    return read
 
 
 def copies(model: keras.Model, variable: keras.Variable) -> tuple[Any, ...]:

@@ -157,7 +157,7 @@ class RunLogger(keras.callbacks.Callback):
         self._steps_per_epoch = self._steps_per_epoch or self.params.get("steps")
         if self._position is not None and self._position.epoch == epoch:
             self._step_of_epoch = self._first_step_of_epoch = self._position.step
-        self._health = TrainingHealth(self.model, self.run, self._most_skips_in_a_row)
+        self._health = TrainingHealth(lambda: self.model, self.run, self._most_skips_in_a_row)
         steps = self._steps_per_epoch or 0
         self._step = epoch * steps + self._step_of_epoch
         self.run.begin(epochs=self._epochs, steps=self._epochs * steps, epoch=epoch, step=self._step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras import ops
 
 from keras_tricks.callbacks.diverged_error import DivergedError
 from keras_tricks.keras_private import trained_variables
+from keras_tricks.optimizers import LossScaleOptimizer
 from keras_tricks.runs import RunWriter
 
 WAY_OUT = "Lower the learning rate, lengthen the warmup, or use bfloat16 or float32."
@@ -20,19 +22,21 @@ class TrainingHealth:
     """Watch loss, weights and loss scale of a model in training.
 
     Args:
-        model: The compiled model.
+        model: Returns the compiled model; on JAX it thereby brings the variables up to date.
         run: The run's writer, which gets an event for each change of the loss scale.
         most_skips_in_a_row: With so many skipped steps in a row the training has failed.
     """
 
-    def __init__(self, model: keras.Model, run: RunWriter, most_skips_in_a_row: int):
+    def __init__(self, model: Callable[[], keras.Model], run: RunWriter, most_skips_in_a_row: int):
         self.model = model
         self.run = run
         self.most_skips_in_a_row = most_skips_in_a_row
-        self._weights_are_finite = _compiled_check(model)
-        self._scaling = model.optimizer if hasattr(model.optimizer, "skips_in_a_row") else None
+        self._weights_are_finite = _compiled_check(model())
+        optimizer = model().optimizer
+        self._scaling = optimizer if isinstance(optimizer, LossScaleOptimizer) else None
         if self._scaling is not None:
-            self._scale, self._skipped = self._state()
+            # Of an optimizer that is not built yet there is no state.
+            self._scale, self._skipped = self._state() if self._scaling.built else (self._scaling.initial_scale, 0)
 
     def require_finite(self, loss: float | None, step: int) -> None:
         """Raise if loss or weights are not finite.
@@ -40,13 +44,14 @@ class TrainingHealth:
         Raises:
             DivergedError: They are not; the message names the step and the first bad tensor.
         """
+        model = self.model()
         bad_loss = loss is not None and not math.isfinite(loss)
         if not bad_loss and self._weights_are_finite():
             return
-        bad = [variable.path for variable in _in_order(self.model) if not _is_finite(variable)]
+        bad = [variable.path for variable in _in_order(model) if not _is_finite(variable)]
         words = [f"the loss is {loss}"] if bad_loss else []
         if bad:
-            words.append(f"{len(bad)} of {len(self.model.weights)} weights are not finite, the first of them {bad[0]}")
+            words.append(f"{len(bad)} of {len(model.weights)} weights are not finite, the first of them {bad[0]}")
         raise DivergedError(f"At step {step} {', and '.join(words)}. {WAY_OUT}")
 
     def look_at_loss_scale(self, step: int) -> None:
@@ -55,6 +60,7 @@ class TrainingHealth:
         Raises:
             DivergedError: Too many steps in a row were skipped.
         """
+        self.model()
         if self._scaling is None or _number(self._scaling.dynamic_scale) == self._scale:
             return
         before, skipped_before = self._scale, self._skipped
