@@ -92,3 +92,9 @@ def test_killed_ten_times_at_random_moments(tmp_path):
         assert 0 <= killed - resumed <= STEPS_PER_EPOCH
     assert left_over(directory) == []
     assert_same_end(directory, whole)
+
+
+def test_the_result_says_where_the_best_checkpoint_is(unbroken):
+    result = Run(unbroken).result()
+    assert result["best_checkpoint"] == f"checkpoints/epoch-{result['best']['epoch']:04d}.weights.h5"
+    assert (unbroken / result["best_checkpoint"]).exists()
