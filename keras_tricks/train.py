@@ -34,7 +34,7 @@ from keras_tricks.distribute.team_start import (
     StopWish,
     receive_checkpoint,
     receive_start,
-    send_checkpoint,
+    restore_everywhere,
     send_start,
     sharing_fate,
 )
@@ -195,9 +195,7 @@ def _run(
     ):
         writer.event("warning", warning)
     with training.replicas.scope():
-        position = checkpoint.restore(training.model)
-    if team is not None:
-        send_checkpoint(team, checkpoint, position)
+        position = restore_everywhere(team, checkpoint, training.model)
     if position > START:
         writer.event("resume", f"goes on after {position.epoch} epochs and {position.step} steps")
     logger = RunLogger(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,12 @@ class Checkpoint(keras.callbacks.Callback):
         path = self._files.weights(Position(self.best.epoch))
         return path if path.exists() else None
 
-    def restore(self, model: keras.Model) -> Position:
+    def restore(self, model: keras.Model, before_load: Callable[[Position], None] | None = None) -> Position:
         """Load the newest whole checkpoint into a built, compiled `model`.
+
+        Args:
+            model: The model.
+            before_load: Called with the position of the checkpoint that is about to be loaded, if there is one.
 
         Returns:
             How far the model has been trained; its `epoch` is `initial_epoch` of the next `fit`. Both are 0 without
@@ -113,6 +117,8 @@ class Checkpoint(keras.callbacks.Callback):
                 damages.append(str(damage))
                 self._event("warning", f"{damage}: the checkpoint of {position} is left out for the one before.")
                 continue
+            if before_load is not None:
+                before_load(position)
             self._load(model, position, facts)
             return position
         if damages:

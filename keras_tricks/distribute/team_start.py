@@ -94,17 +94,38 @@ def receive_start(team: Team) -> Start:
     return Start(Recipe.from_document(document["recipe"], "The chief's recipe"), document["resumes"])
 
 
-def send_checkpoint(team: Team, checkpoint: Checkpoint, position: Position) -> None:
-    """Send the other workers the files of the checkpoint that the chief has restored; none at the start."""
-    files = checkpoint.files(position)
-    team.link.broadcast(json.dumps([file.name for file in files]).encode())
-    for file in files:
-        team.link.broadcast(file.read_bytes())
+def restore_everywhere(team: Team | None, checkpoint: Checkpoint, model: keras.Model) -> Position:
+    """Restore the newest whole checkpoint here, and send its files to the workers that call `receive_checkpoint`.
+
+    They are sent before they are loaded: while it loads, Keras makes variables of its own, which in the scope of the
+    strategy is a collective operation.
+
+    Args:
+        team: The workers, of which this process is the chief; None for this process alone.
+        checkpoint: The checkpoint of the run.
+        model: What to load it into.
+
+    Returns:
+        How far the model has been trained.
+    """
+    if team is None:
+        return checkpoint.restore(model)
+
+    def send(position: Position) -> None:
+        files = checkpoint.files(position)
+        team.link.broadcast(json.dumps([file.name for file in files]).encode())
+        for file in files:
+            team.link.broadcast(file.read_bytes())
+
+    position = checkpoint.restore(model, before_load=send)
+    if position == Position(0):
+        team.link.broadcast(json.dumps([]).encode())
+    return position
 
 
 @contextmanager
 def receive_checkpoint(team: Team, averaging: WeightAveraging | None) -> Iterator[CheckpointFollower]:
-    """Wait for the files that the chief sends with `send_checkpoint`, and have them for a `with` block."""
+    """Wait for the files that the chief sends with `restore_everywhere`, and have them for a `with` block."""
     with tempfile.TemporaryDirectory(prefix="keras-tricks-") as directory:
         for name in json.loads(team.link.broadcast()):
             Path(directory, Path(name).name).write_bytes(team.link.broadcast())
