@@ -92,7 +92,7 @@ def test_bad_norms_are_named(max_norm):
         GradientClipping(SGD(0.1), max_norm)
 
 
-@pytest.mark.parametrize("inner", ["sgd", LossScaleOptimizer(SGD(0.1)), GradientClipping(SGD(0.1))])
-def test_what_cannot_be_clipped_for_is_refused(inner):
+@pytest.mark.parametrize("kind", [str, LossScaleOptimizer, GradientClipping])
+def test_what_cannot_be_clipped_for_is_refused(kind):
     with pytest.raises(ValueError, match="LossScaleOptimizer goes outside"):
-        GradientClipping(inner)
+        GradientClipping(kind(SGD(0.1)))

@@ -124,7 +124,6 @@ def test_it_survives_saving(tmp_path):
     ("arguments", "words"),
     [
         ({"inner_optimizer": "sgd"}, "inner_optimizer='sgd'"),
-        ({"inner_optimizer": LossScaleOptimizer(SGD(0.1))}, "does not scale the loss itself"),
         ({"initial_scale": 0}, "initial_scale=0"),
         ({"initial_scale": np.inf}, "initial_scale=inf"),
         ({"dynamic_growth_steps": 0}, "dynamic_growth_steps=0"),
@@ -134,3 +133,8 @@ def test_it_survives_saving(tmp_path):
 def test_bad_arguments_are_named(arguments, words):
     with pytest.raises(ValueError, match=words):
         LossScaleOptimizer(**{"inner_optimizer": SGD(0.1), **arguments})
+
+
+def test_scaling_twice_is_refused():
+    with pytest.raises(ValueError, match="does not scale the loss itself"):
+        LossScaleOptimizer(LossScaleOptimizer(SGD(0.1)))
