@@ -99,10 +99,6 @@ def run(
             if progress is not None:
                 progress.close()
         writer.end("finished")
-        if team is not None:
-            # All is done and written: it does not matter who is lost now.
-            with contextlib.suppress(WorkerLostError):
-                team.link.finish()
         return result
 
 
@@ -133,7 +129,8 @@ def follow(team: Team, recipe: Recipe | None = None, data_set: data.ImageDataSet
         stopping = StopTogether(team.link, wish.is_there, position=position)
         wish.may_wait = True
         try:
-            _fit(training, position, [stopping, *training.callbacks, checkpoint])
+            unreadable = UnreadableImages(training.data_set)
+            _fit(training, position, [stopping, unreadable, *training.callbacks, checkpoint])
         except StopRequested:
             if stopping.position.step and stopping.position != position:
                 checkpoint.save(stopping.position)
@@ -141,6 +138,8 @@ def follow(team: Team, recipe: Recipe | None = None, data_set: data.ImageDataSet
             raise
         except KeyboardInterrupt as error:
             raise StopRequested("Interrupted.") from error
+        team.link.finish()
+        # Until the chief has written its model: TensorFlow there would complain of who left.
         team.link.finish()
 
 
@@ -222,7 +221,15 @@ def _run(
         if team is not None:
             team.link.finish()
         raise
-    return _finish(training, writer, checkpoint, started)
+    if team is not None:
+        # All steps are done: it does not matter who is lost from here on.
+        with contextlib.suppress(WorkerLostError):
+            team.link.finish()
+    result = _finish(training, writer, checkpoint, started)
+    if team is not None:
+        with contextlib.suppress(WorkerLostError):
+            team.link.finish()
+    return result
 
 
 def _fit(training: Training, position: Position, callbacks: list[keras.callbacks.Callback]) -> None:

@@ -11,8 +11,7 @@ from keras_tricks.runs import RunWriter
 class AgreedRunWriter(RunWriter):
     """Write a run whose request to stop holds only once all workers have agreed on a step.
 
-    Who stopped alone would leave the others waiting for its gradients. If a worker is lost and this process has to be
-    ended, the run says why.
+    Who stopped alone would leave the others waiting for its gradients. If a worker is lost, the run says so at once.
 
     Args:
         directory: An existing run directory.
@@ -26,7 +25,7 @@ class AgreedRunWriter(RunWriter):
         super().__init__(directory)
         self._agreed = False
         self._link = link
-        link.last_words = self._last_words
+        link.on_lost = self._note_loss
 
     def request_stop(self) -> None:
         """Ask this run to stop, from within its process.
@@ -50,7 +49,8 @@ class AgreedRunWriter(RunWriter):
         """Whether all workers have agreed to stop."""
         return self._agreed
 
-    def _last_words(self, words: str) -> None:
+    def _note_loss(self, words: str) -> None:
+        # Whoever started the workers may end this process, too, before its main thread comes to it.
         stopped = isinstance(self._link.lost, KeyboardInterrupt)
         self.event("stopped" if stopped else "worker_lost", words)
         self.end("stopped" if stopped else "failed", None if stopped else words)

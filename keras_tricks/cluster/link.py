@@ -37,8 +37,8 @@ class Link:
     `finish` in the same order, as with every collective operation.
 
     A worker that waits for another one's gradients cannot be interrupted from Python. TensorFlow ends the wait itself
-    when a connection of its own breaks; where it does not within `grace_s`, `last_words` is called and the process is
-    ended.
+    when a connection of its own breaks; where it does not within `grace_s`, the process is ended. `on_lost` is called
+    at once, from a thread of the link.
 
     Example:
 
@@ -60,7 +60,7 @@ class Link:
         silence_s: Seconds without a sign of life after which a worker counts as lost. Defaults to 15.
         grace_s: Seconds that the main thread has to notice a loss. Defaults to 30.
         patience_s: Seconds to wait for the connections. Defaults to 60.
-        last_words: Called with the reason before the process is ended.
+        on_lost: Called with the reason when another worker is lost.
 
     Raises:
         WorkerLostError: The workers do not find each other; later, from each method: one is gone.
@@ -75,17 +75,17 @@ class Link:
         silence_s: float = 15.0,
         grace_s: float = 30.0,
         patience_s: float = 60.0,
-        last_words: Callable[[str], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
     ):
         self.workers = workers
-        self.last_words = last_words
+        self.on_lost = on_lost
         self.lost: Exception | KeyboardInterrupt | None = None
         self._silence_s = silence_s
         self._grace_s = grace_s
         self._closing = threading.Event()
         self._noticed = threading.Event()
         self._ended = threading.Event()
-        self._finished = False
+        self._at_ease = False
         self._guard = threading.Lock()
         self._peers: dict[int, socket.socket] = {}
         try:
@@ -123,14 +123,25 @@ class Link:
         answers = [mine, *(self._take(index) != b"\0" for index in self._peers)]
         return self.broadcast(bytes([any(answers)])) != b"\0"
 
+    def begin(self) -> None:
+        """Miss whoever is lost from here on; so it is at first."""
+        self._at_ease = False
+
     def finish(self) -> None:
-        """Wait until all workers are done; after this nobody is missed."""
-        self.any_of(False)
-        self._finished = True
+        """Wait until all workers are done; whoever is lost after this ends no other, unless that one waits for it."""
+        if self.workers.is_chief:
+            for index in self._peers:
+                self._take(index)
+            self._at_ease = True
+            self.broadcast()
+            return
+        self._send(0, b"")
+        self._take(0)
+        self._at_ease = True
 
     def tell(self, error: BaseException, words: str) -> None:
         """Tell the others why this worker ends, so that they say so too."""
-        if self._finished:
+        if self._at_ease and isinstance(error, KeyboardInterrupt):
             return
         kind = _STOPPED if isinstance(error, KeyboardInterrupt) else _FAILED
         for index in self._peers:
@@ -143,6 +154,8 @@ class Link:
 
         TensorFlow's own error may come before ours: wait a moment for it.
         """
+        if self._at_ease:
+            return None
         deadline = time.monotonic() + wait_s
         while self.lost is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -150,16 +163,16 @@ class Link:
             self._noticed.set()
         return self.lost
 
-    def wait_for_end(self, seconds: float) -> None:
+    def wait_for_end(self, seconds: float | None = None) -> None:
         """Wait until another worker has closed its connection, `seconds` at most."""
         self._ended.wait(seconds)
 
     def close(self) -> None:
-        """End the connections. The others count this worker as lost unless all have finished."""
+        """End the connections. The others count this worker as lost if they have not finished."""
         if self._closing.is_set():
             return
         self._noticed.set()
-        if self._finished:
+        if self._at_ease:
             for index in self._peers:
                 with contextlib.suppress(OSError):
                     self._put(index, _BYE)
@@ -229,8 +242,7 @@ class Link:
 
     def _raised(self) -> BaseException:
         self._noticed.set()
-        assert self.lost is not None
-        return self.lost
+        return self.lost or WorkerLostError("Another worker has left.")
 
     def _receive(self, index: int, peer: socket.socket) -> None:
         try:
@@ -259,6 +271,7 @@ class Link:
                 self._lose(WorkerStoppedError(f"{name} was stopped: {value.decode(errors='replace')}"))
                 return
             elif kind == _BYE:
+                self._received[index].put(None)
                 return
 
     def _beat(self) -> None:
@@ -271,23 +284,22 @@ class Link:
     def _lose(self, error: Exception | KeyboardInterrupt) -> None:
         """Note the first loss, wake the main thread where it waits for a message, and see to it that it ends."""
         with self._guard:
-            if self.lost is not None or self._closing.is_set() or self._finished:
+            if self.lost is not None or self._closing.is_set():
                 return
             self.lost = error
+        for received in self._received.values():
+            received.put(None)
+        if self._at_ease:
+            return
         if self.workers.is_chief:
             # The others are connected with the chief alone.
             self.tell(error, str(error))
-        for received in self._received.values():
-            received.put(None)
         threading.Thread(target=self._end_if_stuck, name="link-end", daemon=True).start()
+        if self.on_lost is not None:
+            self.on_lost(str(error))
 
     def _end_if_stuck(self) -> None:
-        if self._noticed.wait(self._grace_s):
-            return
-        try:
-            if self.last_words is not None:
-                self.last_words(str(self.lost))
-        finally:
+        if not self._noticed.wait(self._grace_s):
             os._exit(130 if isinstance(self.lost, KeyboardInterrupt) else 1)
 
     def _close_sockets(self) -> None:

@@ -84,12 +84,14 @@ class CheckpointFollower(Checkpoint):
 
 def send_start(team: Team, start: Start) -> None:
     """Send the other workers what they must know."""
+    team.link.begin()
     document = {"recipe": start.recipe.model_dump(mode="json"), "resumes": start.resumes}
     team.link.broadcast(json.dumps(document).encode())
 
 
 def receive_start(team: Team) -> Start:
     """Wait for what the chief sends with `send_start`."""
+    team.link.begin()
     document = json.loads(team.link.broadcast())
     return Start(Recipe.from_document(document["recipe"], "The chief's recipe"), document["resumes"])
 

@@ -19,7 +19,7 @@ from keras_tricks.cluster import Workers
 from keras_tricks.cluster.link import Link
 
 link = Link(Workers(2, 1, ("127.0.0.1:1", "127.0.0.1:2")), int(sys.argv[1]), bytes.fromhex(sys.argv[2]), grace_s=0.1)
-link.last_words = lambda words: print(words, flush=True)
+link.on_lost = lambda words: print(words, flush=True)
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -79,6 +79,8 @@ def test_values_go_from_the_chief_to_all_and_wishes_from_each(three):
     at_all(three, lambda link: link.finish())
     three[1].close()
     assert at_all([three[0], three[2]], lambda link: link.reason(wait_s=0.3)) == [None, None], "all had finished"
+    with pytest.raises(WorkerLostError):
+        three[0].any_of(False)
 
 
 def test_who_leaves_with_an_error_ends_the_others_with_its_words(three):
@@ -139,7 +141,7 @@ def test_a_killed_worker_is_lost_at_once(other_process):
         link.any_of(False)
 
 
-def test_a_stuck_process_is_ended_with_last_words(other_process):
+def test_a_stuck_process_says_why_and_is_ended(other_process):
     link, other = other_process
     link.tell(ArithmeticError(), "DivergedError: the loss is nan")
     out, _ = other.communicate(timeout=60)
