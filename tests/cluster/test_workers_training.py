@@ -130,12 +130,26 @@ def end_of(workers, timeout_s=180):
     return [worker.returncode for worker in workers], outputs
 
 
-def launched(directory, *words):
-    """Train in a run directory, or go on there, with what the command line launches."""
-    run_words = ["runs", "resume", str(directory), "--launcher", "local", *words]
-    return subprocess.Popen(
-        [sys.executable, "-m", "keras_tricks", *run_words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def launch():
+    """Train in a run directory, or go on there, with workers that the command line launches; return the launcher."""
+    launchers = []
+
+    def run(directory, count):
+        words = ["runs", "resume", str(directory), "--launcher", "local", "--workers", str(count)]
+        launcher = subprocess.Popen(
+            [sys.executable, "-m", "keras_tricks", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        launchers.append(launcher)
+        return launcher
+
+    yield run
+    for launcher in launchers:
+        if launcher.poll() is None:
+            for child in psutil.Process(launcher.pid).children():
+                child.kill()
+            launcher.kill()
+        launcher.communicate()
 
 
 def worker_process(launcher, index):
@@ -192,11 +206,11 @@ def test_two_processes_are_as_one_also_when_one_of_them_overflows(tmp_path, unbr
     assert any(np.any(weight) for weight in first["weights"])
 
 
-def test_a_killed_worker_fails_the_run_and_one_process_goes_on_with_it(tmp_path, unbroken):
+def test_a_killed_worker_fails_the_run_and_one_process_goes_on_with_it(tmp_path, unbroken, launch):
     from keras_tricks import train
 
     directory = new_run(tmp_path)
-    launcher = launched(directory, "--workers", "2")
+    launcher = launch(directory, 2)
     wait_for((directory / "checkpoints" / "epoch-0001.json").exists)
     worker_process(launcher, 1).send_signal(signal.SIGKILL)
     _, words = launcher.communicate(timeout=60)
@@ -213,13 +227,13 @@ def test_a_killed_worker_fails_the_run_and_one_process_goes_on_with_it(tmp_path,
 
 
 @pytest.mark.slow
-def test_a_signal_at_one_worker_stops_all_at_one_step_and_three_go_on(tmp_path):
+def test_a_signal_at_one_worker_stops_all_at_one_step_and_three_go_on(tmp_path, launch):
     from keras_tricks import train
 
     unbroken = new_run(tmp_path / "unbroken", SHORT_STEPS)
     train.run(SHORT_STEPS, unbroken)
     directory = new_run(tmp_path, SHORT_STEPS)
-    launcher = launched(directory, "--workers", "2")
+    launcher = launch(directory, 2)
     wait_for(lambda: any(row.kind == "step" for row in Run(directory).metrics().rows))
     worker_process(launcher, 1).send_signal(signal.SIGTERM)
     _, words = launcher.communicate(timeout=60)
@@ -229,7 +243,7 @@ def test_a_signal_at_one_worker_stops_all_at_one_step_and_three_go_on(tmp_path):
     assert status.step in (10, 20)
     assert list((directory / "checkpoints").glob("epoch-0000-step-*.weights.h5"))
 
-    launcher = launched(directory, "--workers", "3")
+    launcher = launch(directory, 3)
     _, words = launcher.communicate(timeout=180)
     assert launcher.returncode == 0, words
     assert Run(directory).status().attempt == 2
