@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import keras
@@ -27,7 +23,7 @@ from keras_tricks.callbacks import (
 )
 from keras_tricks.callbacks.stop_together import StopTogether
 from keras_tricks.cluster.agreed_run_writer import AgreedRunWriter
-from keras_tricks.cluster.link import WorkerLostError
+from keras_tricks.cluster.connections import WorkerLostError
 from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.distribute.team_start import (
     Start,
@@ -42,6 +38,7 @@ from keras_tricks.plots import plot_learning_curves
 from keras_tricks.recipe import Recipe
 from keras_tricks.runs import Run, RunError, RunWriter, schema
 from keras_tricks.runs.storage import storing
+from keras_tricks.stop_signals import signals_call
 from keras_tricks.training import START, Training, build, check, load_data
 
 
@@ -75,7 +72,7 @@ def run(
         Exception: What made the run fail; its state is `failed`, and the log has the traceback.
     """
     writing = RunWriter(directory) if team is None else AgreedRunWriter(directory, team.link)
-    with writing as writer, _signals_stop(lambda: _request_stop(writer)):
+    with writing as writer, signals_call(lambda: _request_stop(writer)):
         progress = show(writer) if show else None
         try:
             with sharing_fate(team):
@@ -120,7 +117,7 @@ def follow(team: Team, recipe: Recipe | None = None, data_set: data.ImageDataSet
         Exception: What made this worker fail, and the others with it.
     """
     wish = StopWish()
-    with _signals_stop(wish.request), sharing_fate(team):
+    with signals_call(wish.request), sharing_fate(team):
         start = receive_start(team)
         recipe = start.recipe if recipe is None else start.require_same(recipe)
         training = build(recipe, data_set, load_initial_weights=not start.resumes, team=team)
@@ -284,25 +281,6 @@ def _finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, start
 
 def _relative(path: Path | None, directory: Path) -> str | None:
     return None if path is None else str(path.relative_to(directory))
-
-
-@contextmanager
-def _signals_stop(request_stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM call `request_stop`, in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        # Signals belong to the main thread.
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        request_stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _request_stop(writer: RunWriter) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_tricks.cli.launching import LauncherName, WorkerCount, check_launcher, launch
 from keras_tricks.cli.news import News
 from keras_tricks.cli.options import (
     AsJson,
@@ -18,7 +19,7 @@ from keras_tricks.cli.options import (
     runs_root,
     say,
 )
-from keras_tricks.cli.train_commands import LauncherName, WorkerCount, check_launcher, launch, train_or_follow
+from keras_tricks.cli.train_commands import train_or_follow
 from keras_tricks.cluster import find_workers
 from keras_tricks.runs import (
     LIVE_STATES,

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
 import queue
-import secrets
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
 
+from keras_tricks.cluster.connections import WorkerLostError, accept_workers, connect_to_chief, read
 from keras_tricks.cluster.workers import Workers
 
 _HEADER = struct.Struct("!cQ")
 _BEAT, _VALUE, _FAILED, _STOPPED, _BYE = b"b", b"v", b"f", b"s", b"q"
-_TOKEN_BYTES = 16
-_CHUNK = 1 << 20
-
-
-class WorkerLostError(RuntimeError):
-    """Another worker of this training is gone, or has failed."""
 
 
 class WorkerStoppedError(KeyboardInterrupt):
@@ -87,15 +80,12 @@ class Link:
         self._ended = threading.Event()
         self._at_ease = False
         self._guard = threading.Lock()
-        self._peers: dict[int, socket.socket] = {}
-        try:
-            if workers.is_chief:
-                self._accept(listener, token, patience_s)
-            else:
-                self._connect(port, token, patience_s)
-        except BaseException:
-            self._close_sockets()
-            raise
+        if workers.is_chief:
+            if listener is None:
+                raise ValueError("Expected the chief to listen. Received: listener=None")
+            self._peers = accept_workers(workers, listener, token, patience_s)
+        else:
+            self._peers = {0: connect_to_chief(workers, port, token, patience_s)}
         self._send_guards = {index: threading.Lock() for index in self._peers}
         self._received: dict[int, queue.Queue[bytes | None]] = {index: queue.Queue() for index in self._peers}
         for index, peer in self._peers.items():
@@ -185,43 +175,6 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _accept(self, listener: socket.socket | None, token: bytes, patience_s: float) -> None:
-        if listener is None:
-            raise ValueError("Expected the chief to listen. Received: listener=None")
-        deadline = time.monotonic() + patience_s
-        with listener:
-            while len(self._peers) < self.workers.count - 1:
-                listener.settimeout(max(0.01, deadline - time.monotonic()))
-                try:
-                    peer, _ = listener.accept()
-                except TimeoutError as error:
-                    missing = [i for i in range(1, self.workers.count) if i not in self._peers]
-                    names = ", ".join(self.workers.name(index) for index in missing)
-                    raise WorkerLostError(f"No connection from {names} within {patience_s:.0f} s.") from error
-                peer.settimeout(5.0)
-                try:
-                    greeting = _read(peer, _TOKEN_BYTES + 4)
-                except OSError:
-                    peer.close()
-                    continue
-                index = int.from_bytes(greeting[_TOKEN_BYTES:])
-                known = hmac.compare_digest(greeting[:_TOKEN_BYTES], token)
-                if not known or not 0 < index < self.workers.count or index in self._peers:
-                    peer.close()
-                    continue
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._peers[index] = peer
-
-    def _connect(self, port: int, token: bytes, patience_s: float) -> None:
-        host = self.workers.addresses[0].rpartition(":")[0].strip("[]")
-        try:
-            peer = socket.create_connection((host, port), timeout=patience_s)
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._peers[0] = peer
-            peer.sendall(token + self.workers.index.to_bytes(4))
-        except OSError as error:
-            raise WorkerLostError(f"No connection to {self.workers.name(0)} at port {port}: {error}.") from error
-
     def _put(self, index: int, kind: bytes, value: bytes = b"") -> None:
         with self._send_guards[index]:
             self._peers[index].sendall(_HEADER.pack(kind, len(value)) + value)
@@ -254,8 +207,8 @@ class Link:
         name = self.workers.name(index)
         while True:
             try:
-                kind, size = _HEADER.unpack(_read(peer, _HEADER.size))
-                value = _read(peer, size)
+                kind, size = _HEADER.unpack(read(peer, _HEADER.size))
+                value = read(peer, size)
             except TimeoutError:
                 self._lose(WorkerLostError(f"{name} was lost: no sign of life for {self._silence_s:.0f} s."))
                 return
@@ -307,33 +260,3 @@ class Link:
             with contextlib.suppress(OSError):
                 peer.shutdown(socket.SHUT_RDWR)
             peer.close()
-
-
-def listen(workers: Workers) -> socket.socket:
-    """Return the chief's socket for the others to connect to, at a port that is free."""
-    host = workers.addresses[0].rpartition(":")[0].strip("[]")
-    is_local = host in ("localhost", "::1") or host.startswith("127.")
-    family = socket.AF_INET6 if host == "::1" else socket.AF_INET
-    # A machine's own name may stand for its loopback device there: listen on all devices.
-    return socket.create_server((host if is_local else "", 0), family=family)
-
-
-def new_token() -> bytes:
-    """Return a new secret for a training."""
-    return secrets.token_bytes(_TOKEN_BYTES)
-
-
-def _read(peer: socket.socket, size: int) -> bytes:
-    """Return `size` bytes.
-
-    Raises:
-        OSError: The connection has ended; `TimeoutError` if nothing came for the socket's timeout.
-    """
-    chunks = []
-    while size:
-        chunk = peer.recv(min(size, _CHUNK))
-        if not chunk:
-            raise ConnectionResetError("the connection has ended")
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)

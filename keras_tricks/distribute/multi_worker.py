@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from keras_tricks.cluster import Workers
-from keras_tricks.cluster.link import Link, WorkerLostError, WorkerStoppedError, listen, new_token
+from keras_tricks.cluster.connections import WorkerLostError, listen, new_token
+from keras_tricks.cluster.link import Link, WorkerStoppedError
 from keras_tricks.recipe import RecipeError
 
 

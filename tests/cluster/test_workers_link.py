@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from keras_tricks.cluster import Workers
-from keras_tricks.cluster.link import Link, WorkerLostError, WorkerStoppedError, listen, new_token
+from keras_tricks.cluster.connections import WorkerLostError, listen, new_token
+from keras_tricks.cluster.link import Link, WorkerStoppedError
 
 ADDRESSES = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
 
