@@ -80,6 +80,14 @@ def before_updates(optimizer: keras.optimizers.Optimizer, change: Callable[[Sequ
     optimizer._backend_update_step = backend_update_step
 
 
+def mask_of(tensor: Any) -> Any:
+    """Return the mask that a masking layer gave to its output, or None.
+
+    `_keras_mask`: where Keras's losses look for it.
+    """
+    return getattr(tensor, "_keras_mask", None)
+
+
 def values_in_fit(model: keras.Model, variables: list[Any]) -> Callable[[], list[Any]]:
     """Return a function that reads variables in the middle of an epoch of `fit` on JAX.
 

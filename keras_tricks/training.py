@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,16 +85,29 @@ class Training:
     callbacks: list[keras.callbacks.Callback]
 
     def training_batches(self, position: Position = START) -> Any:
-        """The batches from `position` on to the end of the run, in the recipe's order."""
-        return data.training_batches(
+        """The batches from `position` on to the end of the run, in the recipe's order.
+
+        Of several workers each decodes its part of every batch only, where the transforms of the batches allow it.
+        """
+        batch_size = self.recipe.batch_size
+        batches = functools.partial(
+            data.training_batches,
             self.data_set,
             self.plan.preprocessing,
-            self.recipe.batch_size,
+            batch_size,
             seed=self.recipe.seed,
             first_epoch=position.epoch,
             first_step=position.step,
             epochs=self.recipe.epochs,
             batch_transforms=self.plan.batch_transforms,
+        )
+        workers = self.replicas.workers
+        if workers == 1 or not data.can_be_shared(batch_size, workers, self.plan.batch_transforms):
+            return batches()
+        return self.replicas.strategy.distribute_datasets_from_function(
+            lambda context: batches(part=data.Part(context.input_pipeline_id, workers)).rebatch(
+                context.get_per_replica_batch_size(batch_size), drop_remainder=True
+            )
         )
 
     def validation_batches(self) -> Any:

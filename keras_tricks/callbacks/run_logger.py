@@ -55,7 +55,7 @@ class RunLogger(keras.callbacks.Callback):
             to 25, by which the initial scale of 32768 has come down to 1/1024.
 
     Raises:
-        ValueError: `most_skips_in_a_row` is below 1.
+        ValueError: `most_skips_in_a_row` is below 1, or a second `fit` is given the logger of a run that has ended.
         keras_tricks.runs.RunError: The run directory cannot be made or is in use.
     """
 
@@ -88,6 +88,7 @@ class RunLogger(keras.callbacks.Callback):
         self._most_skips_in_a_row = most_skips_in_a_row
         self._health: TrainingHealth | None = None
         self._step: int | None = None
+        self._has_ended = False
         self._seconds_between_epochs = 0.0
         self._last_batch_end: float | None = None
         self._rate: float | None = None
@@ -99,6 +100,11 @@ class RunLogger(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Note the start of an epoch, and of the attempt at the first one."""
+        if self._has_ended:
+            raise ValueError(
+                "Expected a RunLogger of its own for each fit. Make a new one. "
+                f"Received: that of the run {self.run.directory.name}, which has ended"
+            )
         self._epoch = epoch
         self._step_of_epoch = self._first_step_of_epoch = 0
         if self._step is None:
@@ -169,6 +175,7 @@ class RunLogger(keras.callbacks.Callback):
     def _end(self, state: State, error: str | None = None) -> None:
         """End the run if this callback opened it."""
         if self._owns_run:
+            self._has_ended = True
             self.run.end(state, error)
             self.run.close()
 

@@ -15,7 +15,7 @@ from keras_tricks.keras_private import trained_variables
 from keras_tricks.optimizers import LossScaleOptimizer
 from keras_tricks.runs import RunWriter
 
-WAY_OUT = "Lower the learning rate, lengthen the warmup, or use bfloat16 or float32."
+WAY_OUT = "Lower the learning rate, lengthen the warmup, use bfloat16 or float32, or look for bad values in the data."
 
 
 class TrainingHealth:
@@ -61,10 +61,12 @@ class TrainingHealth:
             DivergedError: Too many steps in a row were skipped.
         """
         self.model()
-        if self._scaling is None or _number(self._scaling.dynamic_scale) == self._scale:
+        if self._scaling is None:
             return
         before, skipped_before = self._scale, self._skipped
         self._scale, self._skipped = self._state()
+        if (before, skipped_before) == (self._scale, self._skipped):
+            return
         change = f"loss scale {before:g} -> {self._scale:g}"
         skipped = self._skipped - skipped_before
         if not skipped:

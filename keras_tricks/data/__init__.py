@@ -3,6 +3,8 @@
 from keras_tricks.data.image_data_set import DataNotFound, ImageDataSet, Split
 from keras_tricks.data.mixing import CutMix, MixUp, OneOf
 from keras_tricks.data.pipeline import (
+    Part,
+    can_be_shared,
     evaluation_batches,
     prepare_image,
     steps_per_epoch,
@@ -25,9 +27,11 @@ __all__ = [
     "ImageNetPreprocessing",
     "MixUp",
     "OneOf",
+    "Part",
     "Preprocessing",
     "SmallImagePreprocessing",
     "Split",
+    "can_be_shared",
     "evaluation_batches",
     "load",
     "prepare_image",

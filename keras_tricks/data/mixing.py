@@ -176,6 +176,17 @@ class OneOf:
         )
 
 
+def mixes_pairs_alike(transforms: tuple) -> bool:
+    """Return whether the transforms do to each pair of partners what they do to all pairs of the batch.
+
+    Then a part of the batch that holds both partners of its pairs is transformed as within the whole batch.
+    """
+    return all(
+        isinstance(transform, CutMix) or (isinstance(transform, MixUp) and not transform.per_image)
+        for transform in transforms
+    )
+
+
 def one_mixing_a_batch(transforms: tuple) -> tuple:
     """Return batch transforms of which at most one mixes: several `Mixing` become one `OneOf`."""
     mixings = tuple(transform for transform in transforms if isinstance(transform, Mixing))

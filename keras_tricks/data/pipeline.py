@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,13 +17,42 @@ from keras_tricks.data.image_data_set import (
     stream_seed,
 )
 from keras_tricks.data.image_folder import FileSplit
-from keras_tricks.data.mixing import one_mixing_a_batch
+from keras_tricks.data.mixing import mixes_pairs_alike, one_mixing_a_batch
 from keras_tricks.data.preprocessing import Preprocessing, SmallImagePreprocessing
 
 FILES_IN_GROUP = 16
 
 # AutoGraph has nothing to convert here, and looking takes a good part of the start-up time.
 _unconverted = tf.autograph.experimental.do_not_convert
+
+
+class Part(NamedTuple):
+    """One of the equal parts of a batch.
+
+    Args:
+        index: Which one, from 0.
+        count: How many there are.
+    """
+
+    index: int
+    count: int
+
+    def places(self, batch_size: int) -> list[int]:
+        """Return the places in the batch: with each place also that of its partner in the reversed batch."""
+        pairs = batch_size // (2 * self.count)
+        first = range(self.index * pairs, (self.index + 1) * pairs)
+        return [*first, *(batch_size - 1 - place for place in reversed(first))]
+
+
+def can_be_shared(batch_size: int, count: int, batch_transforms: tuple = ()) -> bool:
+    """Return whether batches can be made in so many parts, each by itself, that together are the whole ones.
+
+    Args:
+        batch_size: Images in a batch.
+        count: How many parts.
+        batch_transforms: What happens to each batch.
+    """
+    return batch_size % (2 * count) == 0 and mixes_pairs_alike(tuple(batch_transforms))
 
 
 def steps_per_epoch(data_set: ImageDataSet, batch_size: int) -> int:
@@ -53,6 +83,7 @@ def training_batches(
     epochs: int = 1,
     batch_transforms: tuple = (),
     first_step: int = 0,
+    part: Part | None = None,
 ) -> tf.data.Dataset:
     """Return the training batches of the epochs `first_epoch` to `epochs - 1` in one stream.
 
@@ -71,13 +102,16 @@ def training_batches(
             that mix images (`MixUp`, `CutMix`) each batch gets exactly one.
         first_step: The first batch of `first_epoch`, counted from 0, for a training that goes on within an
             epoch; the images of the batches before it are not decoded.
+        part: The part of each batch to return, which together are the whole batches; the images of the other parts are
+            not decoded. Defaults to None, all of it.
 
     Returns:
         A dataset of float32 images (batch, size, size, 3) and float32 labels (batch, classes), with
         known cardinality.
 
     Raises:
-        ValueError: If the training images do not fill one batch or an argument is out of range.
+        ValueError: If the training images do not fill one batch, an argument is out of range, or the batches cannot be
+            shared out (see `can_be_shared`).
 
     Example:
         >>> digits = load("digits")
@@ -91,6 +125,14 @@ def training_batches(
     if seed < 0:
         raise ValueError(f"Expected a seed of at least 0. Received: seed={seed}")
     split, transforms = data_set.train, one_mixing_a_batch(tuple(batch_transforms))
+    places, images_in_batch = None, batch_size
+    if part is not None:
+        if not can_be_shared(batch_size, part.count, batch_transforms):
+            raise ValueError(
+                f"Expected batches of a multiple of {2 * part.count} images and transforms that treat all pairs alike. "
+                f"Received: batch_size={batch_size}, part={part}, batch_transforms={batch_transforms}"
+            )
+        places, images_in_batch = tf.constant(part.places(batch_size)), batch_size // part.count
 
     @_unconverted
     def items_of_epoch(epoch):
@@ -101,7 +143,8 @@ def training_batches(
     def with_uniforms(step, items):
         image_seed = stream_seed(seed, IMAGE_STREAM, step)
         shape = (batch_size, preprocessing.random_numbers)
-        return items, tf.random.stateless_uniform(shape, image_seed, alg="philox")
+        uniforms = tf.random.stateless_uniform(shape, image_seed, alg="philox")
+        return (items, uniforms) if places is None else (tf.gather(items, places), tf.gather(uniforms, places))
 
     def transform(step, batch):
         images, labels = batch
@@ -118,7 +161,7 @@ def training_batches(
         batches = _parallel(drawn, _on_image(split, preprocessing.augment_batch))
     else:
         images = _load(drawn.unbatch(), split, preprocessing.augment, preprocessing.image_size)
-        batches = images.batch(batch_size, drop_remainder=True)
+        batches = images.batch(images_in_batch, drop_remainder=True)
     batches = _parallel(tf.data.Dataset.zip(step_numbers, batches), transform)
     return _finish(batches, (epochs - first_epoch) * steps - first_step)
 

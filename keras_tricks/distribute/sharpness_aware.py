@@ -19,9 +19,10 @@ class SharpnessAware:
 
         w + rho * g / |g|
 
-    from the weights `w`. It takes two forward and backward passes. Metrics and statistics of batch normalizations come
-    from the first one. In float16 both passes are free of the loss scale: it cancels in `g / |g|`, and the second
-    gradient is unscaled by the optimizer; an overflow in either pass skips the step.
+    from the weights `w`. It takes two forward and backward passes, in which random layers draw the same. Metrics and
+    statistics of batch normalizations come from the first one. In float16 both passes are free of the loss scale: it
+    cancels in `g / |g|`, and the second gradient is unscaled by the optimizer; an overflow in either pass skips the
+    step.
 
     Args:
         rho: Length of the ascent, > 0. Defaults to 0.05, the value of the NFNet paper.
@@ -54,6 +55,7 @@ class SharpnessAware:
         """Return the gradients of one replica at the ascended weights."""
         import tensorflow as tf
 
+        seed_states = trainer.seed_states()
         ascent = [
             None if each is None else tf.cast(tf.convert_to_tensor(each), tf.float32)
             for each in trainer.batch_gradients(batch)
@@ -73,4 +75,4 @@ class SharpnessAware:
             else tf.convert_to_tensor(variable) + tf.cast(factor * next(steps), variable.dtype)
             for variable, each in zip(trainer.trainable_variables, ascent, strict=True)
         ]
-        return trainer.batch_gradients(batch, weights)
+        return trainer.batch_gradients(batch, weights, seed_states)

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_tricks.keras_private import strategy_with_its_own_keys
 from keras_tricks.distribute.multi_worker import Team
+from keras_tricks.keras_private import strategy_with_its_own_keys
 from keras_tricks.recipe import RecipeError
 
 KEYS_PER_STRATEGY = 100_000
@@ -22,7 +22,7 @@ class Replicas:
 
     Args:
         count: How many there are.
-        strategy: A `tf.distribute.MirroredStrategy` over them, or a `MultiWorkerMirroredStrategy`, or None for one device.
+        strategy: A `tf.distribute.MirroredStrategy` over them, or a `MultiWorkerMirroredStrategy`; None for one device.
         workers: How many processes, each on its own machine or not, have them.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,9 @@ import keras
 from keras import ops
 
 from keras_tricks import optimizers
-from keras_tricks.keras_private import TrainerOverrides, all_layers
+from keras_tricks.distribute.loss_of_parts import checked_loss
+from keras_tricks.distribute.on_replicas import draw_differently, require_same_on_replicas
+from keras_tricks.keras_private import TrainerOverrides, all_layers, mask_of
 
 
 class Batch(NamedTuple):
@@ -44,6 +47,7 @@ class ReplicaTrainer(TrainerOverrides):
       fails under a strategy. Batch normalization sees the micro-batches.
     - `steps_per_execution` works under a strategy; callbacks then run once in so many steps.
     - A last batch that the replicas share unevenly weighs each example the same.
+    - Random layers draw differently on each replica, those of Keras too.
     - `compile(jit_compile=True)` under a strategy compiles forward and backward pass with XLA, where Keras fails.
     - In float16 the optimizer is wrapped in `keras_tricks.optimizers.LossScaleOptimizer`.
     - What would silently train differently on replicas is refused by `compile`, with the reason.
@@ -73,13 +77,26 @@ class ReplicaTrainer(TrainerOverrides):
                 "Expected the TensorFlow backend, whose strategies this trainer is for. "
                 f"Received: backend={keras.backend.backend()}"
             )
-        if not isinstance(accumulation_steps, int) or accumulation_steps < 1:
+        if (
+            not isinstance(accumulation_steps, numbers.Integral)
+            or isinstance(accumulation_steps, bool)
+            or accumulation_steps < 1
+        ):
             raise ValueError(
                 "Expected `accumulation_steps` to be an int of at least 1. "
                 f"Received: accumulation_steps={accumulation_steps!r}"
             )
+        if callable(extra_losses) or not all(callable(each) for each in extra_losses):
+            raise ValueError(
+                f"Expected `extra_losses` to be a tuple of functions. Received: extra_losses={extra_losses!r}"
+            )
+        if gradient_method is not None and not callable(gradient_method):
+            raise ValueError(
+                "Expected `gradient_method` to be a function of trainer and batch, such as SharpnessAware(). "
+                f"Received: gradient_method={gradient_method!r}"
+            )
         super().__init__(*args, **kwargs)
-        self.accumulation_steps = accumulation_steps
+        self.accumulation_steps = accumulation_steps = int(accumulation_steps)
         # In functions' closures: as attributes, their models would become layers of this one.
         losses, method = tuple(extra_losses), gradient_method
         self._training_options = lambda: {
@@ -94,16 +111,17 @@ class ReplicaTrainer(TrainerOverrides):
         Raises:
             ValueError: Something would train differently on replicas, or cannot: clipping arguments of a Keras
                 optimizer, its `gradient_accumulation_steps` or `ema_overwrite_frequency`, Keras's own
-                `LossScaleOptimizer`, a loss that returns one number, synchronized batch normalization under XLA.
+                `LossScaleOptimizer`, synchronized batch normalization under XLA. Or on the parts of a batch, which
+                micro-batches are too: a loss that is not the mean of the examples' losses.
         """
         optimizer = keras.optimizers.get(optimizer)
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        if replicas > 1:
-            _require_same_on_replicas(optimizer)
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            require_same_on_replicas(optimizer)
+            draw_differently(all_layers(self))
             if kwargs.get("jit_compile") is True:
                 self._require_no_synchronization()
-            if loss is not None:
-                loss = keras.tree.map_structure(_checked_loss, loss)
+        if self._has_parts and loss is not None:
+            loss = keras.tree.map_structure(checked_loss, loss)
         if (
             kwargs.get("auto_scale_loss", True)
             and self.dtype_policy.name == "mixed_float16"
@@ -134,7 +152,19 @@ class ReplicaTrainer(TrainerOverrides):
         self.optimizer.apply(gradients, self.trainable_variables)
         return self.get_metrics_result()
 
-    def batch_gradients(self, batch: Batch, weights: Sequence[Any] | None = None) -> list[Any]:
+    def seed_states(self) -> list[Any]:
+        """Return the states of the random layers as they are now."""
+        import tensorflow as tf
+
+        return [tf.identity(variable.value) for variable in self._seed_variables]
+
+    @property
+    def _seed_variables(self) -> list[keras.Variable]:
+        return [variable for variable in self.non_trainable_variables if variable.name == "seed_generator_state"]
+
+    def batch_gradients(
+        self, batch: Batch, weights: Sequence[Any] | None = None, seed_states: Sequence[Any] = ()
+    ) -> list[Any]:
         """Return the gradients of one replica's part of a batch, over its micro-batches.
 
         Their sum over replicas is the gradient of the whole batch, times the loss scale.
@@ -143,20 +173,25 @@ class ReplicaTrainer(TrainerOverrides):
             batch: The replica's part.
             weights: Tensors in the place of the trainable variables. With them nothing else changes: neither metrics,
                 nor the statistics of normalizations, nor the seeds of random layers.
+            seed_states: With `weights`, what `seed_states` returned before another call: random layers then draw as
+                they did in that one. Defaults to (), the present states.
 
         Returns:
             Gradients in the order of `trainable_variables`, None where the loss does not depend on one.
         """
         import tensorflow as tf
 
-        total = None
+        total, replaced = None, None
+        if weights is not None:
+            seeds = zip(self._seed_variables, seed_states or self.seed_states(), strict=True)
+            replaced = [*zip(self.trainable_variables, weights, strict=True), *seeds]
         for part, share in self._micro_batches(batch):
             before = [] if total is None else [gradient for gradient in total if gradient is not None]
             # One after the other: side by side they would need the memory of the whole batch.
             with tf.control_dependencies(before):
                 part = keras.tree.map_structure(lambda leaf: None if leaf is None else tf.identity(leaf), part)
-            gradients, loss, y_pred = self._pass(part, share, weights)
-            if weights is None:
+            gradients, loss, y_pred = self._pass(part, share, replaced)
+            if replaced is None:
                 count = tf.shape(keras.tree.flatten(part.x)[0])[0]
                 self._track_loss(loss * self.distribute_strategy.num_replicas_in_sync, count)
                 self.compute_metrics(part.x, part.y, y_pred, sample_weight=part.sample_weight)
@@ -165,6 +200,12 @@ class ReplicaTrainer(TrainerOverrides):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the compiled loss, and in training the extra losses, as this replica's share of the batch's mean."""
+        if training and self._has_parts and any(mask_of(each) is not None for each in keras.tree.flatten(y_pred)):
+            raise ValueError(
+                "Expected predictions without a mask on replicas or with accumulation_steps: Keras divides by the "
+                "number of unmasked places of each part of a batch, and the parts would count alike. Give the mask as "
+                f"sample_weight. Received: model {self.name!r} with masked outputs"
+            )
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if training:
             replicas = self.distribute_strategy.num_replicas_in_sync
@@ -172,20 +213,18 @@ class ReplicaTrainer(TrainerOverrides):
                 loss = loss + ops.cast(ops.mean(extra(x, y, y_pred)), loss.dtype) / replicas
         return loss
 
-    def _pass(self, part: Batch, share: Any, weights: Sequence[Any] | None) -> tuple[list[Any], Any, Any]:
+    def _pass(self, part: Batch, share: Any, replaced: list[Any] | None) -> tuple[list[Any], Any, Any]:
         """Return gradients, loss and predictions of a micro-batch."""
         import tensorflow as tf
 
-        if not self.jit_compile or self._distribute_strategy is None or weights is not None:
-            return self._forward_and_backward(part, share, weights)
+        if not self.jit_compile or self._distribute_strategy is None or replaced is not None:
+            return self._forward_and_backward(part, share, replaced)
         if self._compiled_pass is None:
-            forward_and_backward = functools.partial(self._forward_and_backward, weights=None)
+            forward_and_backward = functools.partial(self._forward_and_backward, replaced=None)
             self._compiled_pass = tf.function(forward_and_backward, jit_compile=True, autograph=False)
         return self._compiled_pass(part, tf.convert_to_tensor(share, tf.float32))
 
-    def _forward_and_backward(
-        self, part: Batch, share: Any, weights: Sequence[Any] | None
-    ) -> tuple[list[Any], Any, Any]:
+    def _forward_and_backward(self, part: Batch, share: Any, replaced: list[Any] | None) -> tuple[list[Any], Any, Any]:
         import tensorflow as tf
 
         def scaled_loss():
@@ -193,14 +232,19 @@ class ReplicaTrainer(TrainerOverrides):
             loss = self.compute_loss(x=part.x, y=part.y, y_pred=y_pred, sample_weight=part.sample_weight, training=True)
             return self.optimizer.scale_loss(loss * tf.cast(share, loss.dtype)), loss, y_pred
 
-        if weights is None:
+        if replaced is None:
             with tf.GradientTape() as tape:
                 scaled, loss, y_pred = scaled_loss()
             return tape.gradient(scaled, self.trainable_weights), loss, y_pred
-        mapping = list(zip(self.trainable_variables, weights, strict=True))
-        with tf.GradientTape() as tape, keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+        weights = [value for _, value in replaced[: len(self.trainable_variables)]]
+        with (
+            tf.GradientTape() as tape,
+            keras.StatelessScope(state_mapping=replaced, collect_losses=True) as scope,
+        ):
             tape.watch(weights)
             scaled, loss, y_pred = scaled_loss()
+        # The next micro-batch draws on.
+        replaced[len(weights) :] = [(seed, scope.get_current_value(seed)) for seed in self._seed_variables]
         return tape.gradient(scaled, weights), loss, y_pred
 
     def _micro_batches(self, batch: Batch) -> list[tuple[Batch, Any]]:
@@ -222,8 +266,8 @@ class ReplicaTrainer(TrainerOverrides):
             tf.debugging.assert_greater_equal(
                 total,
                 steps,
-                f"A batch leaves a replica with fewer examples than the {steps} accumulation_steps. Leave out the "
-                "last, partial batch (drop_remainder=True).",
+                f"A batch leaves a replica with fewer examples than the {steps} accumulation_steps. Set larger "
+                "batches, and leave out the last, partial one (drop_remainder=True).",
             )
         edges = [total * place // steps for place in range(steps + 1)]
         return [
@@ -247,6 +291,11 @@ class ReplicaTrainer(TrainerOverrides):
         whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, count)
         return count * replicas / whole
 
+    @property
+    def _has_parts(self) -> bool:
+        """Whether the loss of a batch is put together from those of its parts."""
+        return self.accumulation_steps > 1 or self.distribute_strategy.num_replicas_in_sync > 1
+
     def _require_no_synchronization(self) -> None:
         for layer in all_layers(self):
             if getattr(layer, "synchronized", False):
@@ -256,110 +305,9 @@ class ReplicaTrainer(TrainerOverrides):
                 )
 
 
-class ReplicaModel(ReplicaTrainer, keras.Model):
-    """A functional model that trains right on replicas: see `ReplicaTrainer` for what that means and its arguments.
-
-    Example:
-
-    ```python
-    with strategy.scope():
-        model = ReplicaModel.of(nfnet_f0(weights=None, classes=10), accumulation_steps=4)
-        model.compile(SGD(0.1), "categorical_crossentropy")
-    model.fit(batches)
-    ```
-
-    `save` writes the plain model, which whoever loads it can use without this package's trainer; the optimizer is not
-    saved with it. `callbacks.Checkpoint` keeps both.
-    """
-
-    @classmethod
-    def of(cls, model: keras.Model, **options: Any) -> ReplicaModel:
-        """Return a model of the same layers and variables.
-
-        Args:
-            model: A functional or sequential model, built. The options of a `ReplicaModel` stay, but for those given.
-            **options: Arguments of `ReplicaTrainer`.
-
-        Raises:
-            ValueError: `model` has no graph of layers.
-        """
-        try:
-            if isinstance(model, keras.Sequential):
-                (inputs,), (outputs,) = model.inputs, model.outputs
-            else:
-                inputs, outputs = model.input, model.output
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ValueError(
-                "Expected a functional model, or a sequential one that is built; let another one have ReplicaTrainer "
-                f"as its first base. Received: model={model!r}"
-            ) from error
-        if isinstance(model, ReplicaTrainer):
-            options = {**model._training_options(), **options}
-        return cls(inputs, outputs, name=model.name, **options)
-
-    def plain(self) -> keras.Model:
-        """Return a `keras.Model` of the same layers and variables."""
-        return keras.Model(self.input, self.output, name=self.name)
-
-    def save(self, filepath, *args, **kwargs):
-        """Save the plain model."""
-        self.plain().save(filepath, *args, **kwargs)
-
-
 def _sum(first: Any, second: Any) -> Any:
     import tensorflow as tf
 
     if first is None or second is None:
         return second if first is None else first
     return tf.convert_to_tensor(first) + tf.convert_to_tensor(second)
-
-
-def _require_same_on_replicas(optimizer: Any) -> None:
-    """Raise where Keras's optimizers act on each replica's own gradient, or fail."""
-    while optimizer is not None:
-        kind = type(optimizer).__name__
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
-            optimizer, optimizers.LossScaleOptimizer
-        ):
-            raise ValueError(
-                "Expected keras_tricks.optimizers.LossScaleOptimizer on replicas: that of Keras sees an overflow on "
-                f"the first one only. Received: {kind} of Keras"
-            )
-        for argument, instead in (
-            ("clipnorm", "keras_tricks.optimizers.GradientClipping or AdaptiveGradientClipping"),
-            ("global_clipnorm", "keras_tricks.optimizers.GradientClipping"),
-            ("clipvalue", "keras_tricks.optimizers.GradientClipping or AdaptiveGradientClipping"),
-            ("gradient_accumulation_steps", "accumulation_steps of ReplicaModel"),
-            ("ema_overwrite_frequency", "keras_tricks.callbacks.WeightAveraging"),
-        ):
-            value = getattr(optimizer, argument, None)
-            if value:
-                raise ValueError(
-                    f"Expected an optimizer without `{argument}` on replicas: Keras lets it act on each replica's own "
-                    f"gradient, or fails. Use {instead}. Received: {argument}={value!r} of {kind}"
-                )
-        optimizer = getattr(optimizer, "inner_optimizer", None)
-
-
-def _checked_loss(loss: Any) -> Any:
-    """Return a loss that raises if it gives one number for the batch, which nobody could share out to replicas."""
-    if loss is None or isinstance(loss, str):
-        return loss
-    if not isinstance(loss, keras.losses.Loss):
-        return _LossForReplicas(loss, getattr(loss, "__name__", "loss"), "sum_over_batch_size", None)
-    return _LossForReplicas(loss.call, loss.name, loss.reduction, loss.dtype)
-
-
-class _LossForReplicas(keras.losses.Loss):
-    def __init__(self, function, name, reduction, dtype):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self._function = function
-
-    def call(self, y_true, y_pred):
-        values = self._function(y_true, y_pred)
-        if len(values.shape) == 0:
-            raise ValueError(
-                "Expected a loss for each example, shape (batch,), on replicas: of one number nobody knows whether it "
-                f"is a mean or a sum over the replica's examples. Return the examples' losses. Received: {self.name!r}"
-            )
-        return values

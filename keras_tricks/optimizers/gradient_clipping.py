@@ -13,7 +13,8 @@ from keras_tricks.optimizers.wrapping_optimizer import WrappingOptimizer
 def clip_by_global_norm(gradients, max_norm):
     """Scale gradients together so that their global norm is at most `max_norm`.
 
-    The norm is computed in float32. A NaN or an infinity among the gradients makes all of them NaN: it is not hidden.
+    The norm is computed in float32. A NaN or an infinity among the gradients, or a norm beyond float32, makes all of
+    them NaN: it is not hidden. A sparse gradient is made dense.
 
     Args:
         gradients: list of tensors or None.
@@ -22,14 +23,24 @@ def clip_by_global_norm(gradients, max_norm):
     Returns:
         List of tensors of the same shapes and dtypes, None where there was none.
     """
+    gradients = [None if each is None else _dense(each) for each in gradients]
     squares = [ops.sum(ops.square(ops.cast(each, "float32"))) for each in gradients if each is not None]
     if not squares:
-        return list(gradients)
+        return gradients
     norm = ops.sqrt(ops.sum(ops.stack(squares)))
     scale = ops.divide(max_norm, ops.maximum(norm, max_norm))
     # An infinite norm would give a scale of 0.
     scale = ops.where(ops.isfinite(norm), scale, math.nan)
     return [None if each is None else ops.multiply(each, ops.cast(scale, each.dtype)) for each in gradients]
+
+
+def _dense(gradient):
+    """Add up the rows that TensorFlow's sparse gradients repeat."""
+    if not hasattr(gradient, "dense_shape"):
+        return gradient
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(gradient)
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")

@@ -157,7 +157,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         return [
             gradient
             if gradient is None or getattr(variable, "overwrite_with_gradient", False)
-            else ops.divide(gradient, ops.cast(scale, gradient.dtype))
+            else _divided(gradient, scale)
             for gradient, variable in zip(grads, variables, strict=True)
         ]
 
@@ -204,6 +204,14 @@ def _not_finite(grads):
     """Return a float32 vector with a 1 for each gradient that is not finite, in their order; it can be summed."""
     flags = [ops.zeros((), "bool") if each is None else ops.any(ops.logical_not(ops.isfinite(each))) for each in grads]
     return ops.cast(ops.stack(flags), "float32")
+
+
+def _divided(gradient, scale):
+    """Divide in float32 or wider: a scale of 65536 is infinite in float16."""
+    if hasattr(gradient, "dense_shape"):
+        return gradient / ops.cast(scale, gradient.dtype)
+    dtype = keras.backend.result_type(gradient.dtype, "float32")
+    return ops.cast(ops.divide(ops.cast(gradient, dtype), ops.cast(scale, dtype)), gradient.dtype)
 
 
 def _all_finite(not_finite):

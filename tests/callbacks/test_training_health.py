@@ -43,8 +43,8 @@ def data(scale=1.0):
     return x, np.eye(3, dtype="float32")[np.arange(8 * BATCHES) % 3]
 
 
-def fit(model, folder, *callbacks, optimizer=None, epochs=3, x=None, **options):
-    model.compile(optimizer or SGD(0.01), keras.losses.CategoricalCrossentropy(from_logits=True))
+def fit(model, folder, *callbacks, optimizer=None, loss=None, epochs=3, x=None, **options):
+    model.compile(optimizer or SGD(0.01), loss or keras.losses.CategoricalCrossentropy(from_logits=True))
     logger = RunLogger(folder, **options)
     images, labels = data()
     model.fit(
@@ -104,6 +104,23 @@ def test_too_many_skipped_steps_in_a_row_end_the_run(tmp_path):
     (run,) = list_runs(tmp_path)
     assert run.status().state == "failed"
     assert "even with a loss scale of" in run.status().error
+
+
+def test_skips_at_the_smallest_scale_are_counted_too(tmp_path):
+    def no_gradient(y_true, y_pred):
+        """Be zero, with the gradient infinity times zero."""
+        return keras.ops.mean(keras.ops.sqrt(0.0 * keras.ops.square(y_pred)), axis=-1)
+
+    optimizer = LossScaleOptimizer(SGD(0.01), initial_scale=2.0**-24)
+    with pytest.raises(DivergedError, match="3 steps in a row were skipped up to step 3"):
+        fit(classifier(), tmp_path, optimizer=optimizer, loss=no_gradient, most_skips_in_a_row=3)
+
+
+def test_a_logger_is_for_one_fit(tmp_path):
+    model = classifier()
+    logger = fit(model, tmp_path, epochs=1)
+    with pytest.raises(ValueError, match="Make a new one"):
+        model.fit(*data(), epochs=1, verbose=0, callbacks=[logger])
 
 
 def test_a_bad_limit_is_named(tmp_path):

@@ -87,6 +87,29 @@ def test_only_the_first_pass_moves_statistics_metrics_and_seeds():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_both_passes_draw_the_same_and_the_next_step_draws_anew(steps):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((64,))
+    dropped = keras.layers.Dropout(0.5, seed=3)(inputs)
+    model = ReplicaModel.of(
+        keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(dropped)), accumulation_steps=steps
+    )
+    model.compile(SGD(0.1), keras.losses.MeanAbsoluteError())
+    batch = Batch(keras.ops.ones((2, 64)), -1e3 * keras.ops.ones((2, 1)))
+
+    def gradient(*words):
+        # Of the absolute error of far too large predictions the gradient shows which inputs were kept.
+        return keras.ops.convert_to_numpy(model.batch_gradients(batch, *words)[0])
+
+    seeds = model.seed_states()
+    first = gradient()
+    again = gradient([keras.ops.convert_to_tensor(each) + 0.01 for each in model.trainable_variables], seeds)
+    np.testing.assert_allclose(again, first)
+    assert (gradient() != first).any()
+
+
+@pytest.mark.slow
 def test_a_normalizer_free_network_trains_with_it():
     from keras_tricks import models
 

@@ -1,11 +1,13 @@
 """What the trainer handles on replicas, what it refuses, and that accumulation is the large batch."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 
 from keras_tricks.callbacks import RunLogger, WeightAveraging
-from keras_tricks.optimizers import SGD, LossScaleOptimizer
+from keras_tricks.optimizers import SGD, GradientClipping, LossScaleOptimizer
 from keras_tricks.schedules import Warmup
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="replicas are TensorFlow's")
@@ -110,13 +112,69 @@ def test_too_few_examples_for_the_micro_batches_are_refused(two_replicas):
         fitted(replica_model(accumulation_steps=8), batch_size=4)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "none", None, "sum_over_batch_size", "mean_with_sample_weight"])
-def test_every_reduction_is_the_one_devices(two_replicas, reduction):
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, reduction=reduction)
-    plain, _ = fitted(network(), SGD(0.02), loss)
-    with two_replicas.scope():
-        ours, _ = fitted(replica_model(), SGD(0.02), loss)
-    assert_close(ours, plain, 2e-6)
+class OwnReduction(keras.losses.Loss):
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return keras.ops.sum(keras.ops.square(y_true - y_pred))
+
+
+REFUSED = {
+    **{
+        str(reduction): (lambda reduction=reduction: keras.losses.MeanSquaredError(reduction=reduction))
+        for reduction in ("sum", "none", None, "mean_with_sample_weight")
+    },
+    "__call__": OwnReduction,
+}
+
+
+@pytest.mark.parametrize("loss", REFUSED.values(), ids=REFUSED)
+def test_losses_that_are_no_means_of_the_parts_are_refused(two_replicas, loss):
+    with pytest.raises(ValueError, match="on replicas or with accumulation_steps"):
+        replica_model(accumulation_steps=2).compile(SGD(0.1), loss())
+    with two_replicas.scope(), pytest.raises(ValueError, match="on replicas or with accumulation_steps"):
+        replica_model().compile(SGD(0.1), loss())
+    replica_model().compile(SGD(0.1), loss())
+
+
+def test_masked_predictions_are_refused():
+    from keras_tricks.distribute import ReplicaModel
+
+    inputs = keras.Input((4,), dtype="int32")
+    outputs = keras.layers.Dense(2)(keras.layers.Embedding(5, 3, mask_zero=True)(inputs))
+    model = ReplicaModel.of(keras.Model(inputs, outputs), accumulation_steps=2)
+    model.compile(SGD(0.1), "mse")
+    with pytest.raises(ValueError, match="Give the mask as sample_weight"):
+        model.fit(np.eye(4, dtype="int32"), np.zeros((4, 4, 2)), batch_size=4, verbose=0)
+
+
+@pytest.mark.parametrize("options", [{"accumulation_steps": 2}, {}], ids=["accumulated", "replicas"])
+def test_sample_weights_are_those_of_the_whole_batch(two_replicas, options):
+    x, y = numbers()
+    sample_weight = np.linspace(0, 3, len(x)).astype("float32")
+    ends = []
+    for scope, model in ((contextlib.nullcontext(), network), (two_replicas.scope(), lambda: replica_model(**options))):
+        with scope:
+            trained = model()
+            trained.compile(SGD(0.1), CROSSENTROPY)
+        trained.fit(x, y, sample_weight=sample_weight, batch_size=8, shuffle=False, verbose=0)
+        ends.append(trained.get_weights())
+    assert_close(*ends)
+
+
+def test_sparse_gradients_accumulate_and_clip_as_the_whole_batch():
+    from keras_tricks.distribute import ReplicaModel
+
+    def end(optimizer, steps):
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,), dtype="int32")
+        x = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(inputs))
+        model = ReplicaModel.of(keras.Model(inputs, keras.layers.Dense(2)(x)), accumulation_steps=steps)
+        model.compile(optimizer, "mse")
+        words = np.random.default_rng(0).integers(0, 5, (16, 4))
+        model.fit(words, np.ones((16, 2)), batch_size=8, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    for make in (lambda: SGD(0.1), lambda: GradientClipping(SGD(0.1), max_norm=0.1)):
+        assert_close(end(make(), 2), end(make(), 1))
 
 
 def mean_of_squares(y_true, y_pred):
@@ -133,7 +191,7 @@ def test_a_loss_of_one_number_is_refused_on_replicas(two_replicas, loss):
     fitted(replica_model(), loss=loss)
     with two_replicas.scope():
         model = replica_model()
-    with pytest.raises(ValueError, match=r"Return the examples' losses\. Received: 'mean_of_squares'"):
+    with pytest.raises(ValueError, match=r"Let it return the examples' losses.* Received: 'mean_of_squares'"):
         fitted(model, loss=loss)
 
 
@@ -249,10 +307,46 @@ def test_options_stay_when_one_is_added():
     assert model._training_options()["gradient_method"] is method
 
 
-@pytest.mark.parametrize("steps", [0, -1, 1.5, "2"])
+@pytest.mark.parametrize("steps", [0, -1, 1.5, "2", True])
 def test_bad_accumulation_steps_are_named(steps):
     with pytest.raises(ValueError, match="Received: accumulation_steps="):
         replica_model(accumulation_steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"accumulation_step": 4}, "Received: accumulation_step=4"),
+        ({"gradient_method": "sam"}, "gradient_method='sam'"),
+        ({"extra_losses": mean_of_squares}, "a tuple of functions"),
+    ],
+)
+def test_bad_options_are_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        replica_model(**options)
+
+
+def test_a_train_step_of_the_models_own_is_not_dropped():
+    from keras_tricks.distribute import ReplicaModel
+
+    class Own(keras.Model):
+        def train_step(self, data):
+            return {}
+
+    inputs = keras.Input((3,))
+    with pytest.raises(ValueError, match="Received: Own with a train_step"):
+        ReplicaModel.of(Own(inputs, keras.layers.Dense(2)(inputs)))
+
+
+def test_the_policy_of_the_model_stays():
+    from keras_tricks.distribute import ReplicaModel
+
+    keras.config.set_dtype_policy("mixed_float16")
+    model = network()
+    keras.config.set_dtype_policy("float32")
+    model = ReplicaModel.of(model)
+    model.compile(SGD(0.1), CROSSENTROPY)
+    assert type(model.optimizer) is LossScaleOptimizer
 
 
 def test_a_model_without_a_graph_is_refused():
@@ -270,9 +364,10 @@ def test_random_layers_draw_differently_on_each_replica(two_replicas):
     from keras_tricks.layers import Dropout, StochasticDepth
 
     with two_replicas.scope():
-        for layer in (Dropout(0.5, seed=1), StochasticDepth(0.5, seed=1)):
-            inputs = keras.Input((64, 1) if isinstance(layer, Dropout) else (1,))
+        for layer in (Dropout(0.5, seed=1), StochasticDepth(0.5, seed=1), keras.layers.Dropout(0.5, seed=1)):
+            inputs = keras.Input((64, 1) if not isinstance(layer, StochasticDepth) else (1,))
             model = ReplicaModel.of(keras.Model(inputs, layer(inputs)))
+            model.compile("sgd", "mse")
             ones = np.ones((64 if isinstance(layer, StochasticDepth) else 1, *inputs.shape[1:]), "float32")
             drawn = two_replicas.run(lambda x, model=model: model(x, training=True), args=(ones,))
             first, second = (each.numpy() for each in two_replicas.experimental_local_results(drawn))

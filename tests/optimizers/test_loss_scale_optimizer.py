@@ -135,6 +135,13 @@ def test_bad_arguments_are_named(arguments, words):
         LossScaleOptimizer(**{"inner_optimizer": SGD(0.1), **arguments})
 
 
+def test_float16_variables_are_unscaled_in_float32():
+    variable = keras.Variable(np.float16(1.0), dtype="float16", name="w")
+    optimizer = LossScaleOptimizer(SGD(1.0, momentum=0.0, nesterov=False), initial_scale=2.0**17)
+    optimizer.apply([keras.ops.convert_to_tensor(np.float16(60000))], [variable])
+    assert float(keras.ops.convert_to_numpy(variable)) == pytest.approx(1 - 60000 / 2**17, abs=1e-3)
+
+
 def test_scaling_twice_is_refused():
     with pytest.raises(ValueError, match="does not scale the loss itself"):
         LossScaleOptimizer(LossScaleOptimizer(SGD(0.1)))
