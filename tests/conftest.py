@@ -9,10 +9,28 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+LONGEST = (
+    "test_backend_jax.py",
+    "test_backend_torch.py",
+    "test_workers_training.py",
+    "test_train.py",
+    "test_replicas_equal_one_device.py",
+    "test_trainer.py",
+    "test_in_training.py",
+    "test_readme_parts.py",
+)
+"""Files that take minutes, the longest first: two processes then end at about the same time."""
+
+
+def pytest_configure(config):
+    """Let pytest-xdist keep the order of the files, where it would begin with those of the most tests."""
+    config.option.loadscopereorder = False
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Put the longest test first, for two processes; split the CPU in four if a selected test wants replicas."""
-    items.sort(key=lambda item: item.path.name != "test_backend_jax.py")
+    """Put the longest files first; split the CPU in four if a selected test wants replicas."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     if any({"two_replicas", "four_replicas"} & set(getattr(item, "fixturenames", ())) for item in items):
         import tensorflow as tf
 

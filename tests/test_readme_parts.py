@@ -18,7 +18,7 @@ from keras_tricks import data
 from keras_tricks.data.image_data_set import ArraySplit
 
 whole = data.load("digits")
-few, fewer = (ArraySplit(whole.train.images[:n].numpy(), whole.train.labels[:n].numpy()) for n in (32, 8))
+few, fewer = (ArraySplit(whole.train.images[:n].numpy(), whole.train.labels[:n].numpy()) for n in (16, 8))
 data.load = lambda name: dataclasses.replace(whole, train=few, validation=fewer)
 """
 AFTER = """
@@ -49,7 +49,7 @@ def test_it_is_short_and_ordinary_fit():
 def test_it_runs(tmp_path):
     # float16 is slow on a CPU: smaller images, fewer of them, one epoch.
     text = script()
-    for old, new in (("= 5, 64", "= 1, 16"), ("image_size=16", "image_size=8"), ("(16, 16, 3)", "(8, 8, 3)")):
+    for old, new in (("= 5, 64", "= 1, 8"), ("image_size=16", "image_size=8"), ("(16, 16, 3)", "(8, 8, 3)")):
         assert old in text
         text = text.replace(old, new)
     answer = subprocess.run(

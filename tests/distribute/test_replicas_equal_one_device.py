@@ -128,16 +128,34 @@ def assert_equal(one, many, strategy, tolerance):
     assert int(mirrored.optimizer.iterations.numpy()) == int(single.optimizer.iterations.numpy())
 
 
-@pytest.mark.parametrize("policy", TOLERANCE)
-@pytest.mark.parametrize("case", CASES)
+IN_FLOAT16 = ("sgd", "batch_norm", "all")
+
+
+@pytest.mark.parametrize(
+    ("case", "policy"),
+    [
+        pytest.param(case, policy, marks=[pytest.mark.slow] if policy != "float32" and case not in IN_FLOAT16 else [])
+        for case in CASES
+        for policy in TOLERANCE
+    ],
+)
 def test_two_replicas(two_replicas, one_device, case, policy):
     with two_replicas.scope():
         many = train(**CASES[case], policy=policy)
     assert_equal(one_device(case, policy), many, two_replicas, TOLERANCE[policy])
 
 
-@pytest.mark.parametrize("policy", TOLERANCE)
-@pytest.mark.parametrize("case", ["sgd", "all", "batch_norm"])
+@pytest.mark.parametrize(
+    ("case", "policy"),
+    [
+        ("all", "float32"),
+        ("batch_norm", "mixed_float16"),
+        pytest.param("sgd", "float32", marks=pytest.mark.slow),
+        pytest.param("sgd", "mixed_float16", marks=pytest.mark.slow),
+        pytest.param("all", "mixed_float16", marks=pytest.mark.slow),
+        pytest.param("batch_norm", "float32", marks=pytest.mark.slow),
+    ],
+)
 def test_four_replicas(four_replicas, one_device, case, policy):
     with four_replicas.scope():
         many = train(**CASES[case], policy=policy)

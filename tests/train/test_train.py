@@ -85,6 +85,7 @@ def test_a_finished_run_holds_all_that_it_should(unbroken):
     assert saved_model.load(unbroken / "model.keras").class_names == tuple("0123456789")
 
 
+@pytest.mark.slow
 def test_killed_in_epoch_3_and_resumed_it_ends_the_same(tmp_path, unbroken):
     directory = new_run(tmp_path)
     run = Run(directory)
@@ -131,6 +132,7 @@ def test_a_stop_file_stops_it(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
 
 
+@pytest.mark.slow
 def test_sigterm_stops_it(tmp_path):
     directory = new_run(tmp_path, RECIPE.changed(epochs=500))
     run = Run(directory)
@@ -216,7 +218,8 @@ def test_tensorboard_logs_on_request(tmp_path):
     assert list(directory.glob("tensorboard/*/events.out.tfevents.*"))
 
 
-@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_train_resume_and_evaluate(tmp_path, backend):
     pytest.importorskip(backend)
     environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_TRICKS_RUNS": str(tmp_path)}
@@ -266,6 +269,7 @@ def test_a_run_on_two_replicas_goes_on_within_an_epoch(tmp_path, two_replicas, m
     assert train.trained(whole).replicas.count == 1
 
 
+@pytest.mark.slow
 def test_stopped_while_it_loads_within_an_epoch_it_keeps_the_epochs_metrics(tmp_path, unbroken, monkeypatch):
     from keras_tricks import train
     from keras_tricks.callbacks import StopRequested

@@ -70,6 +70,7 @@ def test_the_model_holds_the_average_and_the_checkpoint_the_raw_weights(unbroken
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_stopped_within_an_epoch_it_ends_the_same(tmp_path, unbroken, digits, monkeypatch):
     from keras_tricks import train
     from keras_tricks.callbacks import StopRequested
