@@ -127,7 +127,7 @@ class TrainerOverrides:
     def _make_function(self, step_function):
         import tensorflow as tf
 
-        if self._distribute_strategy is None:
+        if not self._has_strategy:
             return super()._make_function(step_function)
         strategy = self.distribute_strategy
 
@@ -166,13 +166,18 @@ class TrainerOverrides:
         return function
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        if self._distribute_strategy is None:
+        if not self._has_strategy:
             return
         if iterator is not None:
             spec = iterator._distributed_dataset.element_spec
             data_batch = keras.tree.map_structure(_spec_of_one_replica, spec)
-        with self._distribute_strategy.scope():
+        with self.distribute_strategy.scope():
             self._symbolic_build(data_batch=data_batch)
+
+    @property
+    def _has_strategy(self) -> bool:
+        """Whether the model was made in the scope of a strategy; `distribute_strategy` always is one."""
+        return self._distribute_strategy is not None
 
     def _track_loss(self, loss: Any, count: Any) -> None:
         """Take the loss of `count` examples into the logs."""

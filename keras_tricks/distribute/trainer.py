@@ -120,6 +120,7 @@ class ReplicaTrainer(TrainerOverrides):
             draw_differently(all_layers(self))
             if kwargs.get("jit_compile") is True:
                 self._require_no_synchronization()
+        given_loss = loss
         if self._has_parts and loss is not None:
             loss = keras.tree.map_structure(checked_loss, loss)
         if (
@@ -129,6 +130,8 @@ class ReplicaTrainer(TrainerOverrides):
         ):
             optimizer = optimizers.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        if given_loss is not None:
+            self.loss = given_loss
         self._compiled_pass = None
 
     def fit(self, *args, steps_per_epoch=None, **kwargs):
@@ -217,7 +220,7 @@ class ReplicaTrainer(TrainerOverrides):
         """Return gradients, loss and predictions of a micro-batch."""
         import tensorflow as tf
 
-        if not self.jit_compile or self._distribute_strategy is None or replaced is not None:
+        if not self.jit_compile or not self._has_strategy or replaced is not None:
             return self._forward_and_backward(part, share, replaced)
         if self._compiled_pass is None:
             forward_and_backward = functools.partial(self._forward_and_backward, replaced=None)

@@ -91,7 +91,7 @@ def gradients(model, size, training):
     ("name", "dtype", "training", "tolerance"),
     [
         ("resnet18", "float64", True, 1e-6),
-        ("resnet50", "float64", True, 1e-6),
+        pytest.param("resnet50", "float64", True, 1e-6, marks=pytest.mark.slow),
         ("resnet50d", "float64", True, 1e-6),
         pytest.param("nf_resnet50", "float64", True, 1e-6, marks=pytest.mark.slow),
         ("dm_nfnet_f0", "float32", False, 1e-4),

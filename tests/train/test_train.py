@@ -106,6 +106,7 @@ def test_killed_in_epoch_3_and_resumed_it_ends_the_same(tmp_path, unbroken):
     assert_same_end(directory, unbroken)
 
 
+@pytest.mark.slow
 def test_stopped_within_an_epoch_and_resumed_it_ends_the_same(tmp_path, unbroken, monkeypatch):
     from keras_tricks import train
     from keras_tricks.callbacks import StopRequested

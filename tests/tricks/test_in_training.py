@@ -43,6 +43,7 @@ def recipe(*tricks_on, **fields):
     return Recipe(**{**defaults, **fields})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRICKS.values(), ids=TRICKS)
 def test_two_steps_with_each_trick_alone(kind, digits):
     changes = {
