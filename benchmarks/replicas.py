@@ -67,7 +67,9 @@ def main() -> None:
     options = _options()
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    subjects = _subjects(options)
+    pairs = {what: pair for what, pair in PAIRS.items() if options.only in what}
+    needed = {name for pair in pairs.values() for name in pair}
+    subjects = {name: make() for name, make in _subjects(options).items() if name in needed}
     for subject in subjects.values():
         subject.round()
         subject.seconds.clear()
@@ -79,7 +81,7 @@ def main() -> None:
     print(f"{options.model}, {options.image_size} px, batch {options.batch_size}, n={options.rounds} rounds\n")
     print("| what | ms a step, without | ms a step, with | overhead (median, quartiles) |")
     print("| --- | --- | --- | --- |")
-    for what, (without, with_it) in PAIRS.items():
+    for what, (without, with_it) in pairs.items():
         print(_row(what, subjects[without], subjects[with_it], options.steps))
 
 
@@ -90,7 +92,8 @@ def _row(what: str, without: Subject, with_it: Subject, steps: int) -> str:
     return f"| {what} | {' | '.join(times)} | {middle} % ({low} to {high}) |"
 
 
-def _subjects(options: argparse.Namespace) -> dict[str, Subject]:
+def _subjects(options: argparse.Namespace) -> dict[str, Callable[[], Subject]]:
+    """Return a function for each subject that makes it."""
     from keras_tricks import optimizers
     from keras_tricks.distribute import ReplicaModel, choose_replicas
 
@@ -106,7 +109,7 @@ def _subjects(options: argparse.Namespace) -> dict[str, Subject]:
     def accumulating() -> Any:
         return sgd(gradient_accumulation_steps=ACCUMULATION)
 
-    def subject(optimizer: Callable[[], Any], replicas: int, trainer: dict[str, int] | None, parts: int = 1) -> Subject:
+    def make(optimizer: Callable[[], Any], replicas: int, trainer: dict[str, int] | None, parts: int) -> Subject:
         keras.utils.set_random_seed(0)
         with choose_replicas(replicas).scope():
             model = _network(options)
@@ -114,6 +117,11 @@ def _subjects(options: argparse.Namespace) -> dict[str, Subject]:
                 model = ReplicaModel.of(model, **trainer)
             model.compile(optimizer(), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         return Subject(model, _batches(options, options.batch_size // parts), options.steps * parts)
+
+    def subject(
+        optimizer: Callable[[], Any], replicas: int, trainer: dict[str, int] | None, parts: int = 1
+    ) -> Callable[[], Subject]:
+        return lambda: make(optimizer, replicas, trainer, parts)
 
     subjects = {"keras accumulates 1": subject(accumulating, 1, None, ACCUMULATION)}
     for replicas in (1, 2):
@@ -149,6 +157,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default="nf_resnet20", help="a model of `keras-tricks models`")
     parser.add_argument("--image-size", type=int, default=32, help="height and width in pixels")
     parser.add_argument("--batch-size", type=int, default=64, help="images of a step, over both devices")
+    parser.add_argument("--only", default="", help="measure the rows that have this in their names")
     parser.add_argument("--steps", type=int, default=5, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=15, help="rounds to measure")
     return parser.parse_args()
