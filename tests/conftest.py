@@ -55,6 +55,12 @@ def _fixed_start():
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture(autouse=True)
+def _own_config(tmp_path_factory, monkeypatch):
+    """Leave the recipes and preferences of whoever runs the tests alone."""
+    monkeypatch.setenv("KERAS_TRICKS_CONFIG", str(tmp_path_factory.getbasetemp() / "no-config"))
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """A MirroredStrategy over two logical CPU devices."""

@@ -13,7 +13,9 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from keras_tricks.presets import presets
+from keras_tricks.user_config import ConfigError, Preferences
 from tui.messages import Notice, RunDeleted, RunLaunched
+from tui.selection import Selection
 
 THEME = Theme(
     name="keras-tricks",
@@ -61,44 +63,98 @@ def _runs_screen() -> Screen[None]:
     return RunsScreen()
 
 
+def _compare_screen() -> Screen[None]:
+    from tui.screens.compare import CompareScreen
+
+    return CompareScreen()
+
+
+def _queue_screen() -> Screen[None]:
+    from tui.screens.queue import QueueScreen
+
+    return QueueScreen()
+
+
+_STYLES = Path(__file__).with_name("styles")
+
+
 class KerasTricksApp(App[None]):
     """The terminal UI.
 
     Args:
         runs_root: The folder of run directories.
         clock: Seconds since 1970, for ages and durations.
+        refresh_s: Seconds between two looks at the runs. Defaults to the user's preference, else to one, or two over
+            SSH.
 
     Raises:
         keras_tricks.RecipeError: A recipe of the package cannot be read.
     """
 
     TITLE = "keras-tricks"
-    CSS_PATH = Path(__file__).with_name("app.tcss")
+    CSS_PATH = [*sorted(_STYLES.glob("*.tcss"))]
     DEFAULT_MODE = "launch"
-    MODES = {"launch": _launch_screen, "live": _live_screen, "runs": _runs_screen}
+    MODES = {
+        "launch": _launch_screen,
+        "live": _live_screen,
+        "runs": _runs_screen,
+        "compare": _compare_screen,
+        "queue": _queue_screen,
+    }
 
     BINDINGS = [
-        Binding("1", "show_mode('launch')", "Launch", show=False),
-        Binding("2", "show_mode('live')", "Live", show=False),
-        Binding("3", "show_mode('runs')", "Runs", show=False),
-        Binding("question_mark,f1", "help", "Help"),
-        Binding("q", "quit", "Quit"),
+        Binding("1", "show_mode('launch')", "Launch", show=False, id="app.launch"),
+        Binding("2", "show_mode('live')", "Live", show=False, id="app.live"),
+        Binding("3", "show_mode('runs')", "Runs", show=False, id="app.runs"),
+        Binding("4", "show_mode('compare')", "Compare", show=False, id="app.compare"),
+        Binding("5", "show_mode('queue')", "Queue", show=False, id="app.queue"),
+        Binding("question_mark,f1", "help", "Help", id="app.help"),
+        Binding("q", "quit", "Quit", id="app.quit"),
     ]
 
-    def __init__(self, runs_root: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, runs_root: Path, clock: Callable[[], float] = time.time, refresh_s: float | None = None
+    ) -> None:
         super().__init__()
         self.runs_root = runs_root
         self.clock = clock
         self.presets = presets()
         self.watched: Path | None = None
+        self.selection = Selection()
         self.killed: set[Path] = set()
         self.trainers: set[int] = set()
+        self._trouble = ""
+        try:
+            self.preferences = Preferences.load()
+        except ConfigError as error:
+            self.preferences, self._trouble = Preferences(), str(error)
+        over_ssh = "SSH_CONNECTION" in os.environ
+        self.refresh_s = refresh_s or self.preferences.refresh_s or (2.0 if over_ssh else 1.0)
+        if over_ssh and "TEXTUAL_ANIMATIONS" not in os.environ:
+            self.animation_level = "none"
         self.register_theme(THEME)
         self.theme = THEME.name
+        if self.preferences.theme in self.available_themes:
+            self.theme = self.preferences.theme
+        self.set_keymap(self.preferences.keys)
 
     def on_mount(self) -> None:
-        """Look now and then whether a trainer that was started here has ended."""
+        """Look now and then whether a trainer that was started here has ended; remember a theme that is chosen."""
         self.set_interval(2, self._reap)
+        self.theme_changed_signal.subscribe(self, lambda theme: self.remember(theme=theme.name))
+        if self._trouble:
+            self.post_message(Notice(self._trouble, "error"))
+
+    def remember(self, **values: object) -> None:
+        """Keep preferences (see `Preferences`) for the next time; a notice says so if they cannot be written."""
+        changed = self.preferences.changed(**values)
+        if changed == self.preferences:
+            return
+        self.preferences = changed
+        try:
+            changed.save()
+        except ConfigError as error:
+            self.post_message(Notice(str(error), "error"))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme the two greys for what is less important."""
@@ -109,12 +165,23 @@ class KerasTricksApp(App[None]):
         yield SystemCommand("Launch", "Choose a recipe and its tricks, and train it", lambda: self._go("launch"))
         yield SystemCommand("Live", "Watch a run", lambda: self._go("live"))
         yield SystemCommand("Runs", "List all runs", lambda: self._go("runs"))
+        yield SystemCommand("Compare", "Compare the marked runs", lambda: self._go("compare"))
+        yield SystemCommand("Queue", "What waits to be trained", lambda: self._go("queue"))
         yield from super().get_system_commands(screen)
 
     def open_run(self, directory: Path) -> None:
         """Watch a run in the live mode."""
         self.watched = directory
         self._go("live")
+
+    def edit_run(self, directory: Path) -> None:
+        """Load a run's recipe into the launch mode, to be changed and trained again as that run's child."""
+        from tui.screens.launch import LaunchScreen
+
+        self._go("launch")
+        screen = self.screen
+        if isinstance(screen, LaunchScreen):
+            screen.edit_run(directory)
 
     def action_show_mode(self, mode: str) -> None:
         """Go to a mode."""
@@ -144,6 +211,7 @@ class KerasTricksApp(App[None]):
         """Let the live mode choose another run if it was this one."""
         if message.directory == self.watched:
             self.watched = None
+        self.selection.forget(message.directory)
 
     def _reap(self) -> None:
         """Take note of the end of trainers that were started here, which would stay zombies else."""

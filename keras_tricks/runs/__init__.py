@@ -11,7 +11,7 @@ from keras_tricks.runs.process import (
     terminate,
     wait,
 )
-from keras_tricks.runs.run import JsonLines, MetricsHistory, Run, find_run, list_runs
+from keras_tricks.runs.run import JsonLines, MetricsHistory, Run, find_run, list_runs, open_run, run_directories
 from keras_tricks.runs.schema import Best, Event, MetricRow, RunError, State, Status
 from keras_tricks.runs.storage import StorageError
 from keras_tricks.runs.writer import RunWriter
@@ -34,8 +34,10 @@ __all__ = [
     "find_run",
     "kill",
     "list_runs",
+    "open_run",
     "remove",
     "request_stop",
+    "run_directories",
     "start",
     "terminate",
     "wait",

@@ -25,11 +25,20 @@ def create_run(
     *,
     argv: list[str] | None = None,
     parent: str | None = None,
+    ablation: dict[str, Any] | None = None,
 ) -> Path:
     """Make a new run directory under `root` and return it.
 
     It is named `<UTC stamp>-<name>-<4 hex digits>`, holds `recipe.json`, and its state is `queued`. Without a recipe it
     is the record of somebody's own `model.fit`.
+
+    Args:
+        root: The folder of run directories; made if absent.
+        name: The run's name.
+        recipe: The recipe as a value of JSON, or None.
+        argv: The words of the command that trains it. Defaults to none.
+        parent: Id of the run whose recipe this one's was made from. Defaults to None.
+        ablation: Where it belongs to a set of variants: their `id`, the `variant` and its `place`. Defaults to None.
 
     Raises:
         RunError: `root` is full, read-only or not a directory. Nothing is left behind then.
@@ -48,6 +57,7 @@ def create_run(
         "versions": _versions(),
         "seed": None if recipe is None else recipe.get("seed"),
         "parent": parent,
+        "ablation": ablation,
     }
     try:
         directory.mkdir(parents=True)

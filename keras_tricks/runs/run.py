@@ -86,9 +86,18 @@ class Run:
                 events.append(Event.model_validate(record))
         return events
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it can only be looked at, and not be stopped, resumed or removed from here."""
+        return False
+
+    def history(self) -> MetricsHistory:
+        """The metrics, of which nothing is read before `update`."""
+        return MetricsHistory(self._path(schema.METRICS_FILE))
+
     def metrics(self) -> MetricsHistory:
         """All metrics so far, as a history that `update` carries on."""
-        history = MetricsHistory(self._path(schema.METRICS_FILE))
+        history = self.history()
         history.update()
         return history
 
@@ -148,11 +157,28 @@ def list_runs(root: str | Path) -> list[Run]:
 
     A directory that only its owner may look into counts as a run: reading it raises `RunError`.
     """
+    return [open_run(path) for path in run_directories(root) if _may_be_run(path)]
+
+
+def run_directories(root: str | Path) -> list[Path]:
+    """Return the folders under `root` that may be runs, newest name first; an absent `root` holds none.
+
+    Raises:
+        OSError: `root` cannot be read.
+    """
     root = Path(root)
     if not root.is_dir():
         return []
-    directories = sorted((path for path in root.iterdir() if path.is_dir()), reverse=True)
-    return [Run(path) for path in directories if _may_be_run(path)]
+    return sorted((path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")), reverse=True)
+
+
+def open_run(directory: str | Path) -> Run:
+    """Return the run in `directory`.
+
+    Raises:
+        RunError: It is not a run directory, or a newer keras-tricks wrote it.
+    """
+    return Run(directory)
 
 
 def _may_be_run(directory: Path) -> bool:

@@ -10,43 +10,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.states import STATE_LOOKS
+from tui.widgets.mode_bar import MODES
 
-_KEYS = {
-    "Everywhere": (
-        ("1 2 3", "Launch, Live, Runs"),
-        ("Tab", "next place; Shift+Tab the one before"),
-        ("Ctrl+P", "command palette: commands, colour themes, a screenshot"),
-        ("?", "this help"),
-        ("q", "quit; runs go on, and are here again next time"),
-    ),
-    "Launch": (
-        ("l or F5", "launch the recipe as a process of its own"),
-        ("p or F6", "next panel"),
-        ("↑ ↓", "next recipe, field or trick"),
-        ("Space", "turn a trick on or off; next value of a choice"),
-        ("→ ←", "from a trick to its parameters; Esc goes back"),
-        ("Enter", "on a check: go to what it is about"),
-        ("u", "undo all edits of this recipe"),
-        ("y", "copy the equivalent command"),
-        ("Esc", "back to the recipes; there 1 2 3 change mode again"),
-    ),
-    "Live": (
-        ("s", "stop: end the step and keep the checkpoint; again: terminate"),
-        ("K", "kill, after a question"),
-        ("r", "resume from the last checkpoint"),
-        ("y", "logarithmic axes for loss and learning rate"),
-        ("+ -", "smooth the curves more or less"),
-        ("z", "zoom the panel with the focus; Esc goes back"),
-        ("l", "log and events, or all charts"),
-        ("f", "follow the log again after scrolling up"),
-    ),
-    "Runs": (
-        ("Enter", "watch the run"),
-        ("s K r", "stop, kill, resume, as in Live"),
-        ("D", "delete, after a question"),
-        ("o O", "sort by the next column; reverse the order"),
-    ),
-}
+_EVERYWHERE = (
+    ("1 2 3 4 5", "Launch, Live, Runs, Compare, Queue"),
+    ("Tab", "next place; Shift+Tab the one before"),
+    ("Ctrl+P", "command palette: commands, colour themes, a screenshot"),
+    ("?", "this help"),
+    ("q", "quit; runs go on, and are here again next time"),
+)
 
 _STATES = {
     "queued": "made, not started",
@@ -76,8 +48,16 @@ class HelpScreen(ModalScreen[None]):
 
 
 def _text() -> Content:
+    from tui.screens.compare import CompareScreen
+    from tui.screens.launch import LaunchScreen
+    from tui.screens.live import LiveScreen
+    from tui.screens.queue import QueueScreen
+    from tui.screens.runs import RunsScreen
+
+    modes = (LaunchScreen, LiveScreen, RunsScreen, CompareScreen, QueueScreen)
+    titles = {MODES[mode.MODE][1]: mode.HELP for mode in modes}
     lines = []
-    for title, keys in _KEYS.items():
+    for title, keys in {"Everywhere": _EVERYWHERE, **titles}.items():
         lines.append(Content.styled(title, "bold $primary"))
         lines += [Content.assemble((f"  {key:<9}", "bold $accent"), words) for key, words in keys]
         lines.append(Content(""))

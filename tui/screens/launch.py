@@ -39,12 +39,24 @@ class LaunchScreen(ModeScreen):
     MODE = "launch"
     AUTO_FOCUS = "#recipes"
 
+    HELP = (
+        ("l or F5", "launch the recipe as a process of its own"),
+        ("p or F6", "next panel"),
+        ("↑ ↓", "next recipe, field or trick"),
+        ("Space", "turn a trick on or off; next value of a choice"),
+        ("→ ←", "from a trick to its parameters; Esc goes back"),
+        ("Enter", "on a check: go to what it is about"),
+        ("u", "undo all edits of this recipe"),
+        ("y", "copy the equivalent command"),
+        ("Esc", "back to the recipes; there 1 2 3 change mode again"),
+    )
+
     BINDINGS = [
-        Binding("l,f5", "launch", "Launch"),
-        Binding("p,f6", "next_panel", "Panel"),
-        Binding("y", "copy_command", "Copy command"),
-        Binding("u", "revert", "Undo edits"),
-        Binding("escape", "leave_editor", "Back", show=False),
+        Binding("l,f5", "launch", "Launch", id="launch.launch"),
+        Binding("p,f6", "next_panel", "Panel", id="launch.next_panel"),
+        Binding("y", "copy_command", "Copy command", id="launch.copy_command"),
+        Binding("u", "revert", "Undo edits", id="launch.revert"),
+        Binding("escape", "leave_editor", "Back", show=False, id="launch.leave_editor"),
     ]
 
     def __init__(self) -> None:

@@ -30,13 +30,24 @@ class LiveScreen(RunActions):
     MODE = "live"
     AUTO_FOCUS = ""
 
+    HELP = (
+        ("s", "stop: end the step and keep the checkpoint; again: terminate"),
+        ("K", "kill, after a question"),
+        ("r", "resume from the last checkpoint"),
+        ("y", "logarithmic axes for loss and learning rate"),
+        ("+ -", "smooth the curves more or less"),
+        ("z", "zoom the panel with the focus; Esc goes back"),
+        ("l", "log and events, or all charts"),
+        ("f", "follow the log again after scrolling up"),
+    )
+
     BINDINGS = [
-        Binding("y", "log_y", "Log-y"),
-        Binding("plus,equals_sign", "smooth(1)", "Smooth", key_display="+ -"),
-        Binding("minus", "smooth(-1)", "Rougher", show=False),
-        Binding("z", "zoom", "Zoom"),
-        Binding("l", "log", "Log"),
-        Binding("f", "follow", "Follow", show=False),
+        Binding("y", "log_y", "Log-y", id="live.log_y"),
+        Binding("plus,equals_sign", "smooth(1)", "Smooth", key_display="+ -", id="live.smooth"),
+        Binding("minus", "smooth(-1)", "Rougher", show=False, id="live.rougher"),
+        Binding("z", "zoom", "Zoom", id="live.zoom"),
+        Binding("l", "log", "Log", id="live.log"),
+        Binding("f", "follow", "Follow", show=False, id="live.follow"),
     ]
 
     def __init__(self) -> None:
@@ -83,8 +94,8 @@ class LiveScreen(RunActions):
             yield FollowLog("events", id="events")
 
     def on_mount(self) -> None:
-        """Look once a second."""
-        self.set_interval(1, self._look)
+        """Look again and again."""
+        self.set_interval(self.app.refresh_s, self._look)
 
     def on_screen_resume(self) -> None:
         """Look at once."""

@@ -39,9 +39,9 @@ class RunActions(ModeScreen):
     app: KerasTricksApp
 
     BINDINGS = [
-        Binding("s", "stop", "Stop"),
-        Binding("K", "kill", "Kill", key_display="K"),
-        Binding("r", "resume", "Resume"),
+        Binding("s", "stop", "Stop", id="run.stop"),
+        Binding("K", "kill", "Kill", key_display="K", id="run.kill"),
+        Binding("r", "resume", "Resume", id="run.resume"),
     ]
 
     def chosen_run(self) -> ChosenRun | None:

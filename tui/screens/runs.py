@@ -23,11 +23,18 @@ class RunsScreen(RunActions):
     MODE = "runs"
     AUTO_FOCUS = "RunTable"
 
+    HELP = (
+        ("Enter", "watch the run"),
+        ("s K r", "stop, kill, resume, as in Live"),
+        ("D", "delete, after a question"),
+        ("o O", "sort by the next column; reverse the order"),
+    )
+
     BINDINGS = [
-        Binding("enter", "open_run", "Watch", key_display="enter"),
-        Binding("D", "delete", "Delete", key_display="D"),
-        Binding("o", "sort", "Sort"),
-        Binding("O", "reverse", "Reverse", key_display="O"),
+        Binding("enter", "open_run", "Watch", key_display="enter", id="runs.open_run"),
+        Binding("D", "delete", "Delete", key_display="D", id="runs.delete"),
+        Binding("o", "sort", "Sort", id="runs.sort"),
+        Binding("O", "reverse", "Reverse", key_display="O", id="runs.reverse"),
     ]
 
     def __init__(self) -> None:
@@ -47,8 +54,8 @@ class RunsScreen(RunActions):
         yield Static(id="run-detail")
 
     def on_mount(self) -> None:
-        """Look once a second."""
-        self.set_interval(1, self._look)
+        """Look again and again."""
+        self.set_interval(self.app.refresh_s, self._look)
 
     def on_screen_resume(self) -> None:
         """Look at once."""

@@ -7,7 +7,13 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-MODES = {"launch": ("1", "Launch"), "live": ("2", "Live"), "runs": ("3", "Runs")}
+MODES = {
+    "launch": ("1", "Launch"),
+    "live": ("2", "Live"),
+    "runs": ("3", "Runs"),
+    "compare": ("4", "Compare"),
+    "queue": ("5", "Queue"),
+}
 """Key and title of each mode."""
 
 

@@ -1,0 +1,1 @@
+"""Ablations: variants of a recipe, and what their runs say of each trick. Nothing here imports Keras."""

@@ -1,0 +1,37 @@
+"""Selection: the runs that the user marked, and the one that others are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Selection:
+    """The runs that the user marked, and the one that others are compared with; all modes share it.
+
+    Args:
+        marked: The marked run directories, in the order in which they were marked.
+        baseline: The run that others are compared with, or None.
+    """
+
+    marked: list[Path] = field(default_factory=list)
+    baseline: Path | None = None
+
+    def toggle(self, directory: Path) -> None:
+        """Mark a run, or take its mark away."""
+        if directory in self.marked:
+            self.marked.remove(directory)
+        else:
+            self.marked.append(directory)
+
+    def set_baseline(self, directory: Path) -> None:
+        """Compare others with this run, or with none if it was this one."""
+        self.baseline = None if directory == self.baseline else directory
+
+    def forget(self, directory: Path) -> None:
+        """Leave out a run that is gone."""
+        if directory in self.marked:
+            self.marked.remove(directory)
+        if directory == self.baseline:
+            self.baseline = None
