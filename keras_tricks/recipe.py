@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from keras_tricks.data_facts import data_facts
+from keras_tricks.data_facts import FOLDER_PREFIX, data_facts
 from keras_tricks.model_facts import model_facts
 from keras_tricks.recipe_problems import Problem, find_problems
 from keras_tricks.trick import Trick
@@ -128,6 +128,18 @@ class Recipe(BaseModel):
             return self.image_size
         facts = data_facts(self.data)
         return facts.image_size if facts.style == "small" else model_facts(self.model).default_image_size
+
+    def with_absolute_paths(self) -> Recipe:
+        """Return a copy that means the same files from any working directory."""
+        places: dict[str, str] = {}
+        if self.data.startswith(FOLDER_PREFIX):
+            folder = Path(self.data.removeprefix(FOLDER_PREFIX)).expanduser().resolve()
+            places["data"] = f"{FOLDER_PREFIX}{folder}"
+        if self.data_dir is not None:
+            places["data_dir"] = str(Path(self.data_dir).expanduser().resolve())
+        if self.weights is not None and Path(self.weights).expanduser().is_file():
+            places["weights"] = str(Path(self.weights).expanduser().resolve())
+        return self.changed(**places)
 
     def problems(self, replicas: int | None = None) -> list[Problem]:
         """Return what is wrong with this recipe, errors first.

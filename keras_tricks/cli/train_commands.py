@@ -22,7 +22,6 @@ from keras_tricks.cli.launching import (
 )
 from keras_tricks.cli.options import RunsDir, console, quiet_import, runs_root, say
 from keras_tricks.cluster import Workers, find_workers
-from keras_tricks.data_facts import FOLDER_PREFIX
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import Run, RunError, RunWriter, create_run, start
 
@@ -259,15 +258,7 @@ def _start(
 
 def _new_run(recipe: Recipe, root: Path) -> Path:
     """Make a run of the recipe that can be resumed from any working directory."""
-    places: dict[str, str] = {}
-    if recipe.data.startswith(FOLDER_PREFIX):
-        folder = Path(recipe.data.removeprefix(FOLDER_PREFIX)).expanduser().resolve()
-        places["data"] = f"{FOLDER_PREFIX}{folder}"
-    if recipe.data_dir is not None:
-        places["data_dir"] = str(Path(recipe.data_dir).expanduser().resolve())
-    if recipe.weights is not None and Path(recipe.weights).expanduser().is_file():
-        places["weights"] = str(Path(recipe.weights).expanduser().resolve())
-    recipe = recipe.changed(**places)
+    recipe = recipe.with_absolute_paths()
     return create_run(root, recipe.name, recipe.model_dump(mode="json"), argv=sys.argv)
 
 

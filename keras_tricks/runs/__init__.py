@@ -3,10 +3,13 @@
 from keras_tricks.runs.new_run import create_run
 from keras_tricks.runs.process import (
     LIVE_STATES,
+    TRAINER,
     default_root,
+    fail,
     kill,
     remove,
     request_stop,
+    spawn,
     start,
     terminate,
     wait,
@@ -18,6 +21,7 @@ from keras_tricks.runs.writer import RunWriter
 
 __all__ = [
     "LIVE_STATES",
+    "TRAINER",
     "Best",
     "Event",
     "JsonLines",
@@ -31,6 +35,7 @@ __all__ = [
     "StorageError",
     "create_run",
     "default_root",
+    "fail",
     "find_run",
     "kill",
     "list_runs",
@@ -38,6 +43,7 @@ __all__ = [
     "remove",
     "request_stop",
     "run_directories",
+    "spawn",
     "start",
     "terminate",
     "wait",

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -17,10 +18,12 @@ import psutil
 from keras_tricks.runs import schema
 from keras_tricks.runs.run import Run
 from keras_tricks.runs.schema import RunError, Status
-from keras_tricks.runs.storage import write_atomically
+from keras_tricks.runs.storage import cannot_write, write_atomically
 from keras_tricks.runs.trainer_process import identity, is_running
 
 LIVE_STATES = frozenset({"starting", "running"})
+TRAINER = (sys.executable, "-m", "keras_tricks", "train-run")
+"""The words of the command that trains a run, without its directory."""
 
 
 def start(run: Run, *, resume: bool = False) -> int:
@@ -32,12 +35,26 @@ def start(run: Run, *, resume: bool = False) -> int:
     Raises:
         RunError: The run is alive, or it is finished, or its directory cannot be written.
     """
+    return spawn(run, resume=resume).pid
+
+
+def spawn(run: Run, *, resume: bool = False, trainer: Sequence[str] = TRAINER) -> subprocess.Popen[bytes]:
+    """Start a trainer as `start` does, and return it as a child whose end the caller waits for.
+
+    Args:
+        run: The run.
+        resume: Whether it goes on from its checkpoint. Defaults to False.
+        trainer: The words of the trainer's command, without the directory. Defaults to our own trainer.
+
+    Raises:
+        RunError: The run is alive, or it is finished, or its directory cannot be written.
+    """
     status = run.status()
     if status.state in LIVE_STATES:
         raise RunError(f"{run.id} is {status.state} as process {status.pid}. Stop it first.")
     if resume and status.state == "finished":
         raise RunError(f"{run.id} is finished. Start a new run to train longer.")
-    arguments = [sys.executable, "-m", "keras_tricks", "train-run", str(run.directory.resolve())]
+    arguments = [*trainer, str(run.directory.resolve())]
     try:
         (run.directory / schema.STOP_FILE).unlink(missing_ok=True)
         with (run.directory / schema.LOG_FILE).open("ab") as log:
@@ -48,11 +65,32 @@ def start(run: Run, *, resume: bool = False) -> int:
                 stderr=log,
                 start_new_session=True,
             )
-        with contextlib.suppress(psutil.NoSuchProcess):
-            _note_start(run, status, child.pid)
+        try:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                _note_start(run, status, child.pid)
+        except OSError:
+            child.kill()
+            child.wait()
+            raise
     except OSError as error:
         raise RunError(f"Cannot start {run.id}: {error.strerror or error}.") from error
-    return child.pid
+    return child
+
+
+def fail(run: Run, reason: str) -> None:
+    """Say of a run that no trainer works on that it failed.
+
+    Raises:
+        RunError: A trainer works on it, or its directory cannot be written.
+    """
+    status = run.status()
+    if status.state in LIVE_STATES or run.is_locked():
+        raise RunError(f"{run.id} is {status.state} as process {status.pid}. Stop it first.")
+    failed = status.model_copy(update={"state": "failed", "error": reason, "ended": time.time()})
+    try:
+        write_atomically(run.directory / schema.STATUS_FILE, schema.encode(failed.model_dump()))
+    except OSError as error:
+        raise RunError(cannot_write(run.directory, error)) from error
 
 
 def request_stop(run: Run) -> None:
