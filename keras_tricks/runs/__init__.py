@@ -14,7 +14,8 @@ from keras_tricks.runs.process import (
     terminate,
     wait,
 )
-from keras_tricks.runs.run import JsonLines, MetricsHistory, Run, find_run, list_runs, open_run, run_directories
+from keras_tricks.runs.records import JsonLines, MetricsHistory
+from keras_tricks.runs.run import Run, find_run, list_runs, open_run, run_directories
 from keras_tricks.runs.schema import Best, Event, MetricRow, RunError, State, Status
 from keras_tricks.runs.storage import StorageError
 from keras_tricks.runs.writer import RunWriter

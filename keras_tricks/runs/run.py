@@ -6,15 +6,14 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from keras_tricks.runs import schema
-from keras_tricks.runs.schema import Event, MetricRow, RunError, State, Status
+from keras_tricks.runs.records import JsonLines, MetricsHistory
+from keras_tricks.runs.schema import Event, RunError, State, Status
 from keras_tricks.runs.trainer_process import RemoteHeartbeats, is_running
 
 _REMOTE_HEARTBEATS = RemoteHeartbeats()
@@ -208,97 +207,3 @@ def find_run(root: str | Path, name: str) -> Run:
         listed = ", ".join(run.id for run in found[:5])
         raise RunError(f"{name!r} means {len(found)} runs ({listed}). Give more of the name.")
     raise RunError(f"There is no run {name!r} under {root} ({len(runs)} runs). `keras-tricks runs ls` lists them.")
-
-
-class JsonLines:
-    """The records of a growing file of JSON lines, from where the last reading ended.
-
-    A half-written last line waits for its end; a line that is no JSON object is passed over and counted in
-    `broken_lines`; a replaced or shortened file is read from its start, with `restarted` set.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.broken_lines = 0
-        self.restarted = False
-        self._inode: int | None = None
-        self._offset = 0
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        self.restarted = False
-        try:
-            file = self.path.open("rb")
-        except FileNotFoundError:
-            return
-        with file:
-            facts = os.fstat(file.fileno())
-            if facts.st_ino != self._inode or facts.st_size < self._offset:
-                self.restarted = self._inode is not None
-                self._inode, self._offset, self.broken_lines = facts.st_ino, 0, 0
-            file.seek(self._offset)
-            data = file.read()
-        end = data.rfind(b"\n") + 1
-        self._offset += end
-        for line in data[:end].splitlines():
-            if not line.strip():
-                continue
-            try:
-                record = schema.decode(line)
-            except ValueError:
-                record = None
-            if isinstance(record, dict):
-                yield record
-            else:
-                self.broken_lines += 1
-
-
-@dataclass
-class MetricsHistory:
-    """The rows of a run that count, over all its attempts.
-
-    Args:
-        path: The file `metrics.jsonl`, which need not exist yet.
-    """
-
-    path: Path
-    rows: list[MetricRow] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._lines = JsonLines(self.path)
-
-    def update(self) -> list[MetricRow]:
-        """Read what is new and return it; rows that an attempt made obsolete leave `rows`."""
-        new: list[MetricRow] = []
-        for record in list(self._lines):
-            try:
-                row = MetricRow.model_validate(record)
-            except ValidationError:
-                self._lines.broken_lines += 1
-                continue
-            new.append(row)
-        if self._lines.restarted:
-            self.rows.clear()
-        for row in new:
-            if row.kind == "attempt":
-                self.rows = [old for old in self.rows if old.step <= row.step]
-            else:
-                self.rows.append(row)
-        return new
-
-    @property
-    def broken_lines(self) -> int:
-        """How many lines were no valid rows."""
-        return self._lines.broken_lines
-
-    def names(self, kind: str | None = None) -> list[str]:
-        """The names of all logged metrics, in the order of their first row."""
-        names: dict[str, None] = {}
-        for row in self.rows:
-            if kind is None or row.kind == kind:
-                names.update(dict.fromkeys(row.values))
-        return list(names)
-
-    def series(self, name: str, kind: str = "epoch") -> tuple[list[int], list[float]]:
-        """The steps and values of one metric."""
-        points = [(row.step, row.values[name]) for row in self.rows if row.kind == kind and name in row.values]
-        return [step for step, _ in points], [value for _, value in points]
