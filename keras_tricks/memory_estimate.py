@@ -1,0 +1,120 @@
+"""How many parameters a recipe's model has, and about how much memory its training takes on a device."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_tricks.data_facts import data_facts
+from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
+from keras_tricks.recipe import Recipe
+from keras_tricks.tricks import GradientAccumulation, MixedPrecision, ResnetVariant
+
+_FLOAT32 = 4
+_FLOAT16 = 2
+
+
+class MemoryEstimate(NamedTuple):
+    """What a training keeps in the memory of each device, in bytes.
+
+    What the device's libraries take for themselves is not in it: code, workspaces of convolutions, the gaps between
+    blocks, and the next batch. They come on top, hundreds of megabytes on a GPU.
+
+    Args:
+        parameters: Number of trainable parameters, with the classifier of the data's classes where they are known.
+        images: Images that a device works on at once.
+        weights: Weights, and statistics of batch normalizations.
+        gradients: Their gradients, and the sum of those before under gradient_accumulation.
+        optimizer: The buffers of the optimizer.
+        copies: Weights in other forms: in 16 bits, standardized, averaged, ascended.
+        activations: What the layers keep of the images for the backward pass.
+    """
+
+    parameters: int
+    images: int
+    weights: int
+    gradients: int
+    optimizer: int
+    copies: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.gradients + self.optimizer + self.copies + self.activations
+
+    def parts(self) -> dict[str, int]:
+        """The summands of the total that are not nothing, by name."""
+        names = ("weights", "gradients", "optimizer", "copies", "activations")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+def estimate_memory(recipe: Recipe) -> MemoryEstimate:
+    """Return how much memory the training of a recipe takes on each of its devices.
+
+    Weights, gradients and buffers are exact. The activations come from a table of what the gradients of each
+    model's layers read at its own image size, and grow with the number of pixels and of images.
+
+    Args:
+        recipe: The recipe; without `replicas` it is taken to train on one device.
+
+    Raises:
+        ValueError: There is no such model or data set.
+    """
+    kept = _kept(recipe)
+    facts = model_facts(recipe.model)
+    classes = data_facts(recipe.data).classes or facts.default_classes
+    parameters = kept["parameters"] + (kept["features"] + 1) * (classes - facts.default_classes)
+    weights = parameters + kept["statistics"]
+    accumulation, precision = recipe.trick("gradient_accumulation"), recipe.trick("mixed_precision")
+    steps = accumulation.steps if isinstance(accumulation, GradientAccumulation) else 1
+    compute = _FLOAT16 if isinstance(precision, MixedPrecision) else _FLOAT32
+    images = math.ceil(recipe.batch_size / (recipe.replicas or 1) / steps)
+
+    copies = 0
+    if compute == _FLOAT16:
+        copies += _FLOAT16 * parameters
+    if "nf" in facts.features:
+        copies += _FLOAT32 * parameters
+    if recipe.trick("weight_averaging"):
+        copies += 2 * _FLOAT32 * weights
+    if recipe.trick("sharpness_aware"):
+        copies += 2 * _FLOAT32 * parameters
+    pixels = (recipe.resolved_image_size() / kept["image_size"]) ** 2
+    return MemoryEstimate(
+        parameters=parameters,
+        images=images,
+        weights=_FLOAT32 * weights,
+        gradients=_FLOAT32 * parameters * (2 if steps > 1 else 1),
+        optimizer=_FLOAT32 * parameters if recipe.momentum > 0 else 0,
+        copies=copies,
+        activations=round(images * pixels * (compute * kept["kept"] + _FLOAT32 * kept["kept_float32"])),
+    )
+
+
+def as_text(size: int) -> str:
+    """Return a number of bytes in the unit that suits it: `310 MiB`, `12.4 GiB`."""
+    for unit, bytes_of_unit in (("GiB", 2**30), ("MiB", 2**20)):
+        if size >= bytes_of_unit:
+            amount = size / bytes_of_unit
+            return f"{amount:.1f} {unit}" if amount < 100 and unit == "GiB" else f"{amount:.0f} {unit}"
+    return f"{size / 2**10:.0f} KiB"
+
+
+def _kept(recipe: Recipe) -> dict[str, int]:
+    """The entry of the recipe's model in the table."""
+    facts, entries = model_facts(recipe.model), _table()[recipe.model]
+    if "nf" not in facts.features:
+        variant = recipe.trick("resnet_variant")
+        return entries[variant.variant if isinstance(variant, ResnetVariant) else "A"]
+    small = recipe.resolved_image_size() <= LARGEST_SMALL_IMAGE
+    return entries["small images"] if small and "small images" in entries else entries["original"]
+
+
+@cache
+def _table() -> dict[str, dict[str, dict[str, int]]]:
+    """What `tests/models/make_kept_activations.py` has written."""
+    return json.loads(Path(__file__).with_name("kept_activations.json").read_bytes())
