@@ -21,57 +21,22 @@ from keras_tricks.cli.launching import (
     print_result,
 )
 from keras_tricks.cli.options import RunsDir, console, quiet_import, runs_root, say
+from keras_tricks.cli.recipe_options import (
+    Data,
+    DataDir,
+    RecipeName,
+    Settings,
+    Tricks,
+    Weights,
+    WeightsHead,
+    Without,
+    changed_recipe,
+    refuse_errors,
+)
 from keras_tricks.cluster import Workers, find_workers
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import Run, RunError, RunWriter, create_run, start
 
-_Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="Set a field of the recipe, as epochs=5.",
-        show_default=False,
-    ),
-]
-_Tricks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trick",
-        metavar="NAME[.PARAM=VALUE]",
-        help="Turn a trick on, or set its parameter, as mixup.alpha=0.3.",
-        show_default=False,
-    ),
-]
-_Without = Annotated[
-    list[str] | None,
-    typer.Option("--no-trick", metavar="NAME", help="Turn a trick off.", show_default=False),
-]
-_Data = Annotated[
-    str | None,
-    typer.Option(help="Data: digits, any TFDS name, or folder:PATH.", show_default=False),
-]
-_DataDir = Annotated[
-    str | None,
-    typer.Option(help="Where TFDS keeps its data; its own default if unset.", show_default=False),
-]
-_Weights = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SOURCE",
-        help="Weights to begin with: a .safetensors file or hub id of timm, an .npz file of the original NFNets, "
-        "a .keras or .weights.h5 file, or imagenet.",
-        show_default=False,
-    ),
-]
-_Head = Annotated[
-    bool | None,
-    typer.Option(
-        "--weights-head/--new-head",
-        help="Take over the classifier of the weights too, or begin a new one, as for other classes.",
-        show_default=False,
-    ),
-]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and print the recipe; train nothing.")]
 _Detach = Annotated[
     bool,
@@ -90,13 +55,13 @@ def add_script(app: typer.Typer, recipe: Recipe) -> None:
 
     @app.command(help=recipe.description)
     def script(
-        settings: _Settings = None,
-        tricks: _Tricks = None,
-        no_trick: _Without = None,
-        data: _Data = None,
-        data_dir: _DataDir = None,
-        weights: _Weights = None,
-        weights_head: _Head = None,
+        settings: Settings = None,
+        tricks: Tricks = None,
+        no_trick: Without = None,
+        data: Data = None,
+        data_dir: DataDir = None,
+        weights: Weights = None,
+        weights_head: WeightsHead = None,
         runs_dir: RunsDir = None,
         dry_run: _DryRun = False,
         detach: _Detach = False,
@@ -104,19 +69,19 @@ def add_script(app: typer.Typer, recipe: Recipe) -> None:
         workers: WorkerCount = None,
     ) -> None:
         fields = {"data": data, "data_dir": data_dir, "weights": weights, "weights_head": weights_head}
-        changed = _changed(recipe, settings, tricks, no_trick, fields)
+        changed = changed_recipe(recipe, settings, tricks, no_trick, fields)
         _start(changed, runs_root(runs_dir), dry_run, detach, launcher, workers)
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A preset (`keras-tricks recipes`), or a .json or .py file.")],
-    settings: _Settings = None,
-    tricks: _Tricks = None,
-    no_trick: _Without = None,
-    data: _Data = None,
-    data_dir: _DataDir = None,
-    weights: _Weights = None,
-    weights_head: _Head = None,
+    recipe: RecipeName,
+    settings: Settings = None,
+    tricks: Tricks = None,
+    no_trick: Without = None,
+    data: Data = None,
+    data_dir: DataDir = None,
+    weights: Weights = None,
+    weights_head: WeightsHead = None,
     runs_dir: RunsDir = None,
     dry_run: _DryRun = False,
     detach: _Detach = False,
@@ -125,7 +90,7 @@ def train(
 ) -> None:
     """Train a recipe."""
     fields = {"data": data, "data_dir": data_dir, "weights": weights, "weights_head": weights_head}
-    changed = _changed(presets.find_recipe(recipe), settings, tricks, no_trick, fields)
+    changed = changed_recipe(presets.find_recipe(recipe), settings, tricks, no_trick, fields)
     _start(changed, runs_root(runs_dir), dry_run, detach, launcher, workers)
 
 
@@ -204,28 +169,12 @@ def train_in(directory: Path, show_progress: bool, data_set: Any = None, team: A
         print_result(directory, result)
 
 
-def _changed(
-    recipe: Recipe,
-    settings: list[str] | None,
-    tricks: list[str] | None,
-    without: list[str] | None,
-    fields: dict[str, Any],
-) -> Recipe:
-    recipe = presets.change(recipe, settings or (), tricks or (), without or ())
-    return recipe.changed(**{field: value for field, value in fields.items() if value is not None})
-
-
 def _start(
     recipe: Recipe, root: Path, dry_run: bool, detach: bool, launcher: Launcher | None, worker_count: int | None
 ) -> None:
     check_launcher(launcher, worker_count, detach)
     workers = find_workers()
-    problems = recipe.problems()
-    for problem in problems:
-        if workers.is_chief or problem.level == "error":
-            say(f"{problem.level}: {problem.message}")
-    if any(problem.level == "error" for problem in problems):
-        raise typer.Exit(2)
+    refuse_errors(recipe, with_warnings=workers.is_chief)
     if dry_run:
         if workers.is_chief:
             _print_plan(recipe)
