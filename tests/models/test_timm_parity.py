@@ -116,7 +116,21 @@ def test_gradients_are_timms(name, dtype, training, tolerance):
         assert abs((gradient * origin.convert(direction)).sum() - product) < tolerance * norm, path
 
 
+@pytest.fixture
+def float64():
+    """Compute in float64: a sign that float32 rounds the other way at a ReLU shows in the third digit of a gradient."""
+    keras.config.set_dtype_policy("float64")
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
 @pytest.mark.backend
+@pytest.mark.usefixtures("float64")
 def test_fitting_has_timms_gradients_and_means_on_every_backend():
     name = "resnet18d"
     model = build(name)
@@ -126,17 +140,17 @@ def test_fitting_has_timms_gradients_and_means_on_every_backend():
     backend = keras.backend.backend()
     model.compile(
         keras.optimizers.SGD(learning_rate),
-        keras.losses.CategoricalCrossentropy(from_logits=True),
+        keras.losses.CategoricalCrossentropy(from_logits=True, dtype="float64"),
         run_eagerly=backend == "tensorflow",
         jit_compile=backend == "jax",
     )
     loss = model.train_on_batch(parity.images(parity.IMAGE_SIZES[name][-1]), parity.labels())
-    assert float(loss) == pytest.approx(fixture(name)["loss"], rel=1e-4)
+    assert float(loss) == pytest.approx(fixture(name)["loss"], rel=1e-5)
     origins = timm_origins(model)
     for weight in model.weights:
         value, theirs = ops.convert_to_numpy(weight), origins[weight.path].name
         if weight.trainable:
             norm = np.linalg.norm(value - before[weight.path]) / learning_rate
-            assert norm == pytest.approx(fixture(name)["gradients"][theirs][0], rel=1e-3), weight.path
+            assert norm == pytest.approx(fixture(name)["gradients"][theirs][0], rel=1e-5), weight.path
         elif weight.name == "moving_mean":
-            assert np.linalg.norm(value) == pytest.approx(fixture(name)["means"][theirs], rel=1e-4), weight.path
+            assert np.linalg.norm(value) == pytest.approx(fixture(name)["means"][theirs], rel=1e-5), weight.path
