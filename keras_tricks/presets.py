@@ -31,19 +31,40 @@ def presets() -> dict[str, Recipe]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return the preset called `name`, or the recipe in the file `name`.
+    """Return the preset called `name`, the user's recipe of that name, or the recipe in the file `name`.
 
     Raises:
-        RecipeError: There is neither.
+        RecipeError: There is none, or it is broken.
     """
+    # It knows the presets' names, which it must not take.
+    from keras_tricks.user_recipes import find_user_recipe, user_recipes
+
     name_of_preset = name.replace("-", "_")
     if name_of_preset in presets():
         return presets()[name_of_preset]
     if name.endswith((".json", ".py")) or "/" in name:
         return Recipe.load(name)
-    close = difflib.get_close_matches(name_of_preset, presets(), n=3)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(presets())}."
+    recipe = find_user_recipe(name)
+    if recipe is not None:
+        return recipe
+    names = {known.replace("-", "_"): known for known in (*presets(), *(known.name for known in user_recipes()))}
+    close = [names[match] for match in difflib.get_close_matches(name_of_preset, names, n=3)]
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names.values())}."
     raise RecipeError(f"There is no recipe {name!r}. {hint} A recipe file ends in .json or .py.")
+
+
+def closest_name(recipe: Recipe) -> str:
+    """Return the name of the preset or recipe of the user's whose command for `recipe` is the shortest.
+
+    It is the one that the recipe is called after, if there is one.
+
+    Raises:
+        RecipeError: The user's recipes cannot be read.
+    """
+    from keras_tricks.user_recipes import user_recipes
+
+    names = [*presets(), *(known.name for known in user_recipes() if known.recipe is not None)]
+    return recipe.name if recipe.name in names else min(names, key=lambda name: len(command(recipe, name)))
 
 
 def change(

@@ -8,9 +8,9 @@ import typer
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
+from keras_tricks.cli import recipes_commands
 from keras_tricks.cli.options import AsJson, console, print_json, print_table
 from keras_tricks.model_facts import MODELS
-from keras_tricks.presets import presets
 from keras_tricks.recipe import RecipeError
 from keras_tricks.trick import Trick
 from keras_tricks.tricks import TRICKS, trick_class
@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(tricks)
     app.command()(models)
-    app.command()(recipes)
+    app.add_typer(recipes_commands.app, name="recipes")
 
 
 def tricks(
@@ -72,20 +72,6 @@ def models(as_json: AsJson = False) -> None:
                 else f"{facts.min_image_size} px and more",
             )
             for facts in MODELS.values()
-        ),
-    )
-
-
-def recipes(as_json: AsJson = False) -> None:
-    """List the recipes that come with the package."""
-    if as_json:
-        print_json([recipe.model_dump(mode="json") for recipe in presets().values()])
-        return
-    print_table(
-        ("recipe", "model", "data", "epochs", "what it is for"),
-        (
-            (name, recipe.model, recipe.data, str(recipe.epochs), recipe.description)
-            for name, recipe in presets().items()
         ),
     )
 
