@@ -28,6 +28,7 @@ STATE_LOOKS: dict[str, StateLook] = {
     "failed": StateLook("✗", "failed", "error"),
     "killed": StateLook("✗", "killed", "error"),
     "lost": StateLook("?", "lost", "error"),
+    "quiet": StateLook("◇", "quiet", "foreground"),
     "broken": StateLook("!", "broken", "error"),
 }
 """The states of `keras_tricks.runs`, and three of ours: asked to stop, killed from here, and not readable."""

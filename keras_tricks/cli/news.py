@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from keras_tricks.runs import Run, schema
-from keras_tricks.runs.run import JsonLines
+from keras_tricks.runs import JsonLines, MetricRow, Run, schema
 
 
 class News:
@@ -18,6 +17,7 @@ class News:
         self._run = run
         self._history = run.metrics()
         self._rows = list(self._history.rows)
+        self._printed: dict[tuple[int, int], MetricRow] = {}
         self._events = JsonLines(run.directory / schema.EVENTS_FILE)
         if from_now:
             self._rows = []
@@ -27,9 +27,10 @@ class News:
         """Print what has come since the last time."""
         epochs = self._run.status().epochs
         for row in [*self._rows, *self._history.update()]:
-            if row.kind == "epoch":
+            if row.kind == "epoch" and self._printed.get((row.attempt, row.epoch)) != row:
+                self._printed[row.attempt, row.epoch] = row
                 shown = "  ".join(f"{name} {value:.4g}" for name, value in row.values.items())
-                print(f"epoch {row.epoch}/{epochs}  {shown}", flush=True)
+                print(f"epoch {row.epoch}{f'/{epochs}' if epochs else ''}  {shown}", flush=True)
         self._rows = []
         for event in self._events:
             print(f"{event.get('kind')}: {event.get('message')}", flush=True)

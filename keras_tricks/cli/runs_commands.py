@@ -30,6 +30,7 @@ from keras_tricks.runs import (
     list_runs,
     remove,
     request_stop,
+    require_ours,
     terminate,
     wait,
 )
@@ -153,6 +154,7 @@ def resume(
         train_or_follow(Path(run), show_progress=False)
         return
     found = find_run(runs_root(runs_dir), run)
+    require_ours(found)
     status = found.status()
     if status.state in LIVE_STATES:
         raise RunError(f"{found.id} is {status.state} as process {status.pid}. There is nothing to resume.")
@@ -175,6 +177,8 @@ def remove_runs(
 ) -> None:
     """Remove runs with all their files."""
     found = [find_run(runs_root(runs_dir), name) for name in runs]
+    for run in found:
+        require_ours(run)
     for run in found:
         if not yes and not typer.confirm(f"Remove {run.directory} and its model?"):
             continue

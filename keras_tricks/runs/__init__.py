@@ -1,5 +1,7 @@
 """Run directories: what a trainer writes and everything else reads. Nothing here imports Keras."""
 
+from keras_tricks.runs.foreign import ForeignRun
+from keras_tricks.runs.listing import find_run, list_runs, open_run, run_directories
 from keras_tricks.runs.new_run import create_run
 from keras_tricks.runs.process import (
     LIVE_STATES,
@@ -9,13 +11,14 @@ from keras_tricks.runs.process import (
     kill,
     remove,
     request_stop,
+    require_ours,
     spawn,
     start,
     terminate,
     wait,
 )
 from keras_tricks.runs.records import JsonLines, MetricsHistory
-from keras_tricks.runs.run import Run, find_run, list_runs, open_run, run_directories
+from keras_tricks.runs.run import Run
 from keras_tricks.runs.schema import Best, Event, MetricRow, RunError, State, Status
 from keras_tricks.runs.storage import StorageError
 from keras_tricks.runs.writer import RunWriter
@@ -25,6 +28,7 @@ __all__ = [
     "TRAINER",
     "Best",
     "Event",
+    "ForeignRun",
     "JsonLines",
     "MetricRow",
     "MetricsHistory",
@@ -43,6 +47,7 @@ __all__ = [
     "open_run",
     "remove",
     "request_stop",
+    "require_ours",
     "run_directories",
     "spawn",
     "start",

@@ -49,6 +49,7 @@ def spawn(run: Run, *, resume: bool = False, trainer: Sequence[str] = TRAINER) -
     Raises:
         RunError: The run is alive, or it is finished, or its directory cannot be written.
     """
+    require_ours(run)
     status = run.status()
     if status.state in LIVE_STATES:
         raise RunError(f"{run.id} is {status.state} as process {status.pid}. Stop it first.")
@@ -137,8 +138,9 @@ def remove(run: Run) -> None:
     """Delete the run's directory.
 
     Raises:
-        RunError: The run is alive.
+        RunError: The run is alive, or it can only be looked at.
     """
+    require_ours(run)
     is_live = False
     with contextlib.suppress(FileNotFoundError):
         with contextlib.suppress(RunError):
@@ -146,6 +148,19 @@ def remove(run: Run) -> None:
         if is_live or run.is_locked():
             raise RunError(f"{run.id} is being trained. Stop it first.")
         shutil.rmtree(run.directory)
+
+
+def require_ours(run: Run) -> None:
+    """Refuse to touch a training that wrote no run directory.
+
+    Raises:
+        RunError: The run can only be looked at.
+    """
+    if run.is_read_only:
+        raise RunError(
+            f"{run.id} can only be looked at: {run.document()['written_by']} wrote it. Its own script stops it or goes "
+            f"on with it; its files in {run.directory} are left alone here."
+        )
 
 
 def _note_start(run: Run, status: Status, pid: int) -> None:
@@ -166,6 +181,7 @@ def _note_start(run: Run, status: Status, pid: int) -> None:
 
 
 def _require_live(run: Run) -> Status:
+    require_ours(run)
     status = run.status()
     if status.state not in LIVE_STATES:
         raise RunError(f"{run.id} is not running: it is {status.state}.")

@@ -31,7 +31,7 @@ class Run:
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
-        if not _may_be_run(self.directory):
+        if not may_be_run(self.directory):
             raise RunError(f"{self.directory} is not a run: it has no {schema.RECIPE_FILE}.")
 
     @property
@@ -151,59 +151,9 @@ class Run:
         return latest.state if latest.state in schema.TERMINAL_STATES else "lost"
 
 
-def list_runs(root: str | Path) -> list[Run]:
-    """Return the runs under `root`, newest first; an absent `root` holds none.
-
-    A directory that only its owner may look into counts as a run: reading it raises `RunError`.
-    """
-    return [open_run(path) for path in run_directories(root) if _may_be_run(path)]
-
-
-def run_directories(root: str | Path) -> list[Path]:
-    """Return the folders under `root` that may be runs, newest name first; an absent `root` holds none.
-
-    Raises:
-        OSError: `root` cannot be read.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        return []
-    return sorted((path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")), reverse=True)
-
-
-def open_run(directory: str | Path) -> Run:
-    """Return the run in `directory`.
-
-    Raises:
-        RunError: It is not a run directory, or a newer keras-tricks wrote it.
-    """
-    return Run(directory)
-
-
-def _may_be_run(directory: Path) -> bool:
+def may_be_run(directory: Path) -> bool:
     """Whether this is a run directory, or one that only its owner may look into."""
     try:
         return (directory / schema.RECIPE_FILE).is_file()
     except PermissionError:
         return True
-
-
-def find_run(root: str | Path, name: str) -> Run:
-    """Return the run that `name` means: a directory, a run's id, a unique part of one, or `last`.
-
-    Raises:
-        RunError: No run, or more than one, is meant.
-    """
-    if (Path(name) / schema.RECIPE_FILE).is_file():
-        return Run(name)
-    runs = list_runs(root)
-    if name == "last" and runs:
-        stamp = runs[0].id.partition("-")[0]
-        return max((run for run in runs if run.id.startswith(stamp)), key=lambda run: run.document().get("created", 0))
-    found = [run for run in runs if name == run.id] or [run for run in runs if name in run.id]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        listed = ", ".join(run.id for run in found[:5])
-        raise RunError(f"{name!r} means {len(found)} runs ({listed}). Give more of the name.")
-    raise RunError(f"There is no run {name!r} under {root} ({len(runs)} runs). `keras-tricks runs ls` lists them.")

@@ -23,7 +23,7 @@ MODEL_FILE = "model.keras"
 CHECKPOINTS = "checkpoints"
 PLOTS = "plots"
 
-State = Literal["queued", "starting", "running", "stopped", "finished", "failed", "lost"]
+State = Literal["queued", "starting", "running", "stopped", "finished", "failed", "lost", "quiet"]
 TERMINAL_STATES: frozenset[str] = frozenset({"stopped", "finished", "failed"})
 
 _METRIC_KEYS = frozenset({"values", "last", "best", "metrics"})

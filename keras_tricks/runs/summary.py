@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from keras_tricks.runs import schema
+from keras_tricks.runs.listing import list_runs
 from keras_tricks.runs.process import LIVE_STATES
-from keras_tricks.runs.run import Run, list_runs
+from keras_tricks.runs.run import Run
 from keras_tricks.runs.schema import RunError, Status
 
 

@@ -30,6 +30,7 @@ _STATES = {
     "failed": "ended with an error; its log says more",
     "killed": "killed by K; r resumes it",
     "lost": "its process is gone without a word; r resumes it",
+    "quiet": "files of another program, not written to for five minutes",
     "broken": "its directory cannot be read",
 }
 
