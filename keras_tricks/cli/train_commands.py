@@ -34,6 +34,7 @@ from keras_tricks.cli.recipe_options import (
     refuse_errors,
 )
 from keras_tricks.cluster import Workers, find_workers
+from keras_tricks.memory_estimate import as_text, estimate_memory
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import Run, RunError, RunWriter, create_run, start
 
@@ -221,3 +222,7 @@ def _print_plan(recipe: Recipe) -> None:
     for trick in recipe.tricks:
         settings = "  ".join(f"{name} {value}" for name, value in trick.arguments().items())
         out.print(f"{'trick':14} {trick.name:18} {settings}".rstrip(), markup=False)
+    memory = estimate_memory(recipe)
+    parts = ", ".join(f"{name} {as_text(size)}" for name, size in memory.parts().items())
+    out.print(f"{'parameters':14} {memory.parameters}", markup=False)
+    out.print(f"{'memory':14} about {as_text(memory.total)} a device for {memory.images} images: {parts}", markup=False)

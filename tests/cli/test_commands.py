@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,8 @@ def test_a_dry_run_trains_nothing(command, tmp_path):
     assert code == 0
     assert "epochs         7" in out
     assert "alpha 0.4" in out
+    assert "parameters     272474\n" in out
+    assert re.search(r"memory         about 3\d\.?\d* MiB a device for 64 images: weights .* activations", out)
     assert not (tmp_path / "runs").exists()
 
 
