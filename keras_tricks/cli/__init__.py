@@ -15,6 +15,7 @@ from keras_tricks.cli import (
     catalogue,
     export_command,
     inference,
+    queue_commands,
     runs_commands,
     signal_propagation_command,
     train_commands,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 train_commands.add_to(app)
 app.add_typer(runs_commands.app, name="runs")
+app.add_typer(queue_commands.app, name="queue")
 inference.add_to(app)
 export_command.add_to(app)
 catalogue.add_to(app)

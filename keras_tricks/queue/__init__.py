@@ -4,6 +4,7 @@ Nothing here imports Keras.
 """
 
 from keras_tricks.queue.lane import DEFAULT_LANE, lane_name
+from keras_tricks.queue.listing import ListedLane, Listing, QueuedRun, QueueLister
 from keras_tricks.queue.order import Direction, Ended, Item, Place, place_of
 from keras_tricks.queue.run_queue import Lane, Queue, RunQueue
 
@@ -13,8 +14,12 @@ __all__ = [
     "Ended",
     "Item",
     "Lane",
+    "ListedLane",
+    "Listing",
     "Place",
     "Queue",
+    "QueueLister",
+    "QueuedRun",
     "RunQueue",
     "lane_name",
     "place_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,16 +47,28 @@ class QueueFolder:
         self.root = Path(root)
         self.path = self.root / FOLDER
 
+    def make(self) -> None:
+        """Make the folder if it is absent.
+
+        Raises:
+            RunError: It cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(cannot_write(self.root, error)) from error
+
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Be the only one who changes something, for a `with` block.
 
         Raises:
-            RunError: The folder cannot be written.
+            RunError: There is no queue, or it cannot be written.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "changes.lock").open("ab")
+        except FileNotFoundError as error:
+            raise RunError(f"Nothing is queued in {self.root}. `keras-tricks queue add quickstart` begins.") from error
         except OSError as error:
             raise RunError(cannot_write(self.path, error)) from error
         with lock:
@@ -122,7 +135,7 @@ class QueueFolder:
         return self.path / f"{lane}.log"
 
     def stop_request(self, lane: str) -> Path:
-        """The file that asks the runner of a lane to stop."""
+        """The file that asks the runner of a lane to stop; it says `now` if the run in progress is meant too."""
         return self.path / f"{lane}.stop"
 
     def take_lane(self, lane: str) -> IO[bytes] | None:
@@ -153,6 +166,13 @@ class QueueFolder:
             return True
         return False
 
+    def holds(self, lane: str, lock: int) -> bool:
+        """Whether an open file, given by its number, is the lock of a lane: not if the folder was made anew."""
+        try:
+            return os.path.samestat(os.fstat(lock), (self.path / f"{lane}.lock").stat())
+        except FileNotFoundError:
+            return False
+
     def lanes(self) -> list[str]:
         """The lanes that ever had a runner."""
         return [path.stem for path in self.path.glob("*.lock") if path.stem != "changes"] if self.path.is_dir() else []
@@ -162,4 +182,4 @@ class QueueFolder:
         try:
             write_atomically(path, document.model_dump_json())
         except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror or error}. Make room there.") from error
+            raise RunError(cannot_write(path, error)) from error

@@ -18,6 +18,7 @@ from keras_tricks.queue.lane import DEFAULT_LANE, lane_environment, lane_name, l
 from keras_tricks.queue.order import Ended, Item, Place
 from keras_tricks.recipe import Recipe
 from keras_tricks.runs import LIVE_STATES, TRAINER, Run, RunError, create_run, open_run, remove, request_stop, schema
+from keras_tricks.runs.storage import write_atomically
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class RunQueue:
         document = recipe.with_absolute_paths().model_dump(mode="json")
         directory = create_run(self.root, recipe.name, document, argv=argv, parent=parent, ablation=ablation)
         try:
+            self._folder.make()
             with self._folder.changing():
                 self._folder.write(self._folder.order().with_added(directory.name, lane, time.time()))
         except RunError:
@@ -179,7 +181,7 @@ class RunQueue:
         with self._folder.changing():
             is_alive = self._folder.is_taken(lane)
             if is_alive:
-                self._folder.stop_request(lane).touch()
+                write_atomically(self._folder.stop_request(lane), "now" if now else "")
             live = self._live_runs(lane) if now else []
         if not is_alive and not live:
             raise RunError(f"The lane {lane} has no runner that could stop.")
@@ -192,6 +194,7 @@ class RunQueue:
 
     def _start(self, lane: str, goes_on: bool) -> int | None:
         environment = lane_environment(lane, os.environ)
+        self._folder.make()
         with self._folder.changing():
             lock = self._folder.take_lane(lane)
             if lock is None:
