@@ -112,9 +112,7 @@ class KerasTricksApp(App[None]):
         Binding("q", "quit", "Quit", id="app.quit"),
     ]
 
-    def __init__(
-        self, runs_root: Path, clock: Callable[[], float] = time.time, refresh_s: float | None = None
-    ) -> None:
+    def __init__(self, runs_root: Path, clock: Callable[[], float] = time.time, refresh_s: float | None = None) -> None:
         super().__init__()
         self.runs_root = runs_root
         self.clock = clock

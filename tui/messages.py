@@ -7,7 +7,7 @@ from typing import Literal
 
 from textual.message import Message
 
-from tui.run_lister import RunRow
+from keras_tricks.runs.summary import RunSummary
 from tui.run_watcher import RunView
 
 
@@ -36,7 +36,7 @@ class TrickToggled(Message):
 class RunsRead(Message):
     """All runs were looked at."""
 
-    def __init__(self, rows: list[RunRow]) -> None:
+    def __init__(self, rows: list[RunSummary]) -> None:
         super().__init__()
         self.rows = rows
 

@@ -2,123 +2,76 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from keras_tricks.runs import LIVE_STATES, Run, RunError, Status, schema
+from keras_tricks.runs import Run, RunError, open_run, schema
+from keras_tricks.runs.summary import RunFacts, RunSummary, broken, read_facts, summarize
 
-_MARKS_OF_A_RUN = (schema.STATUS_FILE, schema.METRICS_FILE, schema.LOG_FILE)
+_FILES_OF_A_RUN = (schema.RECIPE_FILE, schema.STATUS_FILE, schema.METRICS_FILE, schema.LOG_FILE)
+
+_Stamp = tuple[object, ...]
 
 
-@dataclass(frozen=True)
-class RunRow:
-    """What a list says of a run; `state` is `broken`, and `error` the reason, where it cannot be read."""
+@dataclass
+class _Known:
+    """What is known of a folder; no summary where it is no run."""
 
-    directory: Path
-    state: str
-    name: str
-    about: str = ""
-    epoch: int = 0
-    epochs: int = 0
-    val_accuracy: float | None = None
-    val_loss: float | None = None
-    images_per_second: float | None = None
-    duration_s: float | None = None
-    started: float | None = None
-    error: str = ""
-
-    @property
-    def id(self) -> str:
-        """The directory's name."""
-        return self.directory.name
-
-    @property
-    def is_live(self) -> bool:
-        """Whether a trainer works on it."""
-        return self.state in LIVE_STATES or self.state == "stopping"
+    stamp: _Stamp
+    run: Run | None = None
+    facts: RunFacts | None = None
+    summary: RunSummary | None = None
 
 
 class RunLister:
     """Look at all runs under a folder.
 
-    What is in a run's `recipe.json` is read once; the status of a run that has ended, when its file changes.
+    What is in a run's `recipe.json` is read once. Its status is read when its file has changed; only a live run is
+    looked at each time, since a trainer that was killed writes nothing.
 
     Args:
         root: The folder of run directories.
-        clock: Seconds since 1970.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.time):
+    def __init__(self, root: Path):
         self.root = root
-        self._clock = clock
-        self._names: dict[str, tuple[str, str]] = {}
-        self._ended: dict[str, tuple[int, RunRow]] = {}
+        self._known: dict[str, _Known] = {}
 
-    def look(self) -> list[RunRow]:
-        """Return a row for each run, newest first.
+    def look(self) -> list[RunSummary]:
+        """Return a summary of each run, newest first.
 
         Raises:
             OSError: The folder cannot be read.
         """
-        if not self.root.exists():
-            return []
-        directories = sorted((path for path in self.root.iterdir() if path.is_dir()), reverse=True)
-        rows = [self._row(directory) for directory in directories if _is_run(directory)]
-        here = {row.id for row in rows}
-        self._names = {key: value for key, value in self._names.items() if key in here}
-        self._ended = {key: value for key, value in self._ended.items() if key in here}
-        return rows
-
-    def _row(self, directory: Path) -> RunRow:
         try:
-            changed = (directory / schema.STATUS_FILE).stat().st_mtime_ns
-            known = self._ended.get(directory.name)
-            if known and known[0] == changed:
-                return known[1]
-            run = Run(directory)
-            name, about = self._name(run)
-            row = self._readable_row(run, run.status(), name, about)
-        except FileNotFoundError as error:
-            missing = Path(error.filename or schema.STATUS_FILE).name
-            return _broken(directory, f"It has no {missing}: the run is incomplete.")
+            with os.scandir(self.root) as entries:
+                names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        except FileNotFoundError:
+            names = []
+        summaries = [self._look_at(name) for name in sorted(names, reverse=True)]
+        here = set(names)
+        self._known = {name: known for name, known in self._known.items() if name in here}
+        return [summary for summary in summaries if summary is not None]
+
+    def _look_at(self, name: str) -> RunSummary | None:
+        directory = self.root / name
+        try:
+            stamp = _stamp(directory)
+            known = self._known.get(name)
+            if known is not None and known.stamp == stamp and not (known.summary and known.summary.is_live):
+                return known.summary
+            known = _Known(stamp) if known is None else _Known(stamp, known.run, known.facts)
+            known.summary = _read(directory, known)
+        except FileNotFoundError:
+            return None
         except (RunError, OSError, ValidationError) as error:
-            return _broken(directory, reason_without_path(error, directory))
-        if row.state in schema.TERMINAL_STATES:
-            self._ended[directory.name] = (changed, row)
-        return row
-
-    def _name(self, run: Run) -> tuple[str, str]:
-        if run.id not in self._names:
-            document = run.document()
-            recipe = document.get("recipe")
-            recipe = recipe if isinstance(recipe, dict) else {}
-            about = " on ".join(str(recipe[key]) for key in ("model", "data") if key in recipe)
-            self._names[run.id] = (str(document.get("name") or run.id), about)
-        return self._names[run.id]
-
-    def _readable_row(self, run: Run, status: Status, name: str, about: str) -> RunRow:
-        state: str = status.state
-        if state in LIVE_STATES and (run.directory / schema.STOP_FILE).exists():
-            state = "stopping"
-        end = self._clock() if status.state in LIVE_STATES else status.ended or status.heartbeat
-        return RunRow(
-            directory=run.directory,
-            state=state,
-            name=name,
-            about=about,
-            epoch=status.epoch,
-            epochs=status.epochs,
-            val_accuracy=status.last.get("val_accuracy"),
-            val_loss=status.last.get("val_loss"),
-            images_per_second=status.images_per_second,
-            duration_s=None if status.started is None else max(0.0, end - status.started),
-            started=status.started,
-            error=status.error or "",
-        )
+            self._known.pop(name, None)
+            return broken(directory, reason_without_path(error, directory))
+        self._known[name] = known
+        return known.summary
 
 
 def reason_without_path(error: Exception, directory: Path) -> str:
@@ -126,13 +79,22 @@ def reason_without_path(error: Exception, directory: Path) -> str:
     return str(error).replace(f"{directory}/", "").replace(str(directory), directory.name)
 
 
-def _is_run(directory: Path) -> bool:
-    """Whether this is a run, or what is left of one."""
+def _read(directory: Path, known: _Known) -> RunSummary | None:
     try:
-        return any((directory / file).exists() for file in (schema.RECIPE_FILE, *_MARKS_OF_A_RUN))
-    except OSError:
-        return True
+        known.run = known.run or open_run(directory)
+    except RunError:
+        if any((directory / file).exists() for file in _FILES_OF_A_RUN):
+            raise
+        return None
+    known.facts = known.facts or read_facts(known.run)
+    return summarize(known.run, known.facts)
 
 
-def _broken(directory: Path, reason: str) -> RunRow:
-    return RunRow(directory=directory, state="broken", name=directory.name, error=reason)
+def _stamp(directory: Path) -> _Stamp:
+    """What changes when a run's status does: its file or, where there is none, any file in the folder."""
+    try:
+        facts = os.stat(f"{directory}/{schema.STATUS_FILE}")  # noqa: PTH116 - a Path for each of 1,000 runs is slow
+    except FileNotFoundError:
+        files = [*directory.iterdir(), *directory.glob("*/*")]
+        return tuple((path.name, facts.st_mtime_ns, facts.st_size) for path in files for facts in (path.lstat(),))
+    return facts.st_mtime_ns, facts.st_ino, facts.st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,14 @@ class Selection:
             self.marked.remove(directory)
         else:
             self.marked.append(directory)
+
+    def mark(self, directories: Iterable[Path]) -> None:
+        """Mark these runs too."""
+        self.marked += [directory for directory in directories if directory not in self.marked]
+
+    def unmark_all(self) -> None:
+        """Take all marks away."""
+        self.marked.clear()
 
     def set_baseline(self, directory: Path) -> None:
         """Compare others with this run, or with none if it was this one."""

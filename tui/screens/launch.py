@@ -66,7 +66,7 @@ class LaunchScreen(ModeScreen):
         self._problems: list[Problem] = []
         self._launching = False
         self._trouble = ""
-        self._lister = RunLister(self.app.runs_root, self.app.clock)
+        self._lister = RunLister(self.app.runs_root)
 
     @property
     def draft(self) -> Draft:

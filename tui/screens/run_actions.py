@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textual.binding import Binding
 
-from keras_tricks.runs import Run, RunError, kill, remove, request_stop, start, terminate
+from keras_tricks.runs import Run, RunError, kill, open_run, remove, request_stop, start, terminate
 from tui.messages import Notice, RunDeleted
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.mode_screen import ModeScreen
@@ -16,18 +16,40 @@ from tui.screens.mode_screen import ModeScreen
 if TYPE_CHECKING:
     from tui.app import KerasTricksApp
 
+_MOST_NAMED = 8
+
 
 class ChosenRun(NamedTuple):
-    """The run that the keys act on."""
+    """The run that the keys act on.
+
+    Args:
+        directory: Its directory.
+        name: Its name.
+        state: Its state.
+        is_read_only: Whether it can only be looked at.
+        has_recipe: Whether its training can be repeated from a recipe.
+    """
 
     directory: Path
     name: str
     state: str
+    is_read_only: bool = False
+    has_recipe: bool = True
 
     @property
     def is_live(self) -> bool:
         """Whether a trainer works on it."""
         return self.state in ("starting", "running", "stopping")
+
+
+_ALLOWED: dict[str, Callable[[ChosenRun], bool]] = {
+    "stop": lambda run: run.is_live and not run.is_read_only,
+    "kill": lambda run: run.is_live and not run.is_read_only,
+    "resume": lambda run: not run.is_live and not run.is_read_only and run.state not in ("finished", "broken"),
+    "delete": lambda run: not run.is_live and not run.is_read_only,
+    "edit": lambda run: run.has_recipe and run.state != "broken",
+}
+"""What may be done with a run."""
 
 
 class RunActions(ModeScreen):
@@ -48,18 +70,17 @@ class RunActions(ModeScreen):
         """The run that the keys act on."""
         raise NotImplementedError
 
+    def runs_to_delete(self) -> list[ChosenRun]:
+        """The runs that the key for it deletes."""
+        run = self.chosen_run()
+        return [] if run is None else [run]
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what the chosen run's state does not allow."""
-        run = self.chosen_run() if action in ("stop", "kill", "resume", "delete") else None
-        if run is None:
-            return None if action in ("stop", "kill", "resume", "delete") else True
-        allowed = {
-            "stop": run.is_live,
-            "kill": run.is_live,
-            "resume": not run.is_live and run.state not in ("finished", "broken"),
-            "delete": not run.is_live,
-        }
-        return True if allowed[action] else None
+        if action not in _ALLOWED:
+            return True
+        runs = self.runs_to_delete() if action == "delete" else [self.chosen_run()]
+        return True if any(run is not None and _ALLOWED[action](run) for run in runs) else None
 
     def action_stop(self) -> None:
         """Ask the run to stop; if it was asked already, offer to terminate it."""
@@ -94,15 +115,23 @@ class RunActions(ModeScreen):
             self._work(run, self._resume, f"Resumed {run.name}.")
 
     def action_delete(self) -> None:
-        """Delete the run after a question."""
-        run = self.chosen_run()
-        if run is not None:
-            self._confirm(
-                f"Delete {run.name}?",
-                f"The directory {run.directory.name} with its checkpoints and its model is removed.",
-                "Delete",
-                lambda: self._work(run, self._remove, f"Deleted {run.name}."),
-            )
+        """Delete the run, or the marked ones, after a question that names them."""
+        runs = [run for run in self.runs_to_delete() if _ALLOWED["delete"](run)]
+        kept = len(self.runs_to_delete()) - len(runs)
+        if not runs:
+            return
+        question = f"Delete {runs[0].name}?" if len(runs) == 1 else f"Delete {len(runs)} runs?"
+        named = [run.directory.name for run in runs[:_MOST_NAMED]]
+        more = [f"and {len(runs) - _MOST_NAMED} more"] * (len(runs) > _MOST_NAMED)
+        stays = [f"{kept} that are being trained or only read stay."] * (kept > 0)
+        removed = "Removed for good, with checkpoints and model:"
+        done = f"Deleted {runs[0].name}." if len(runs) == 1 else f"Deleted {len(runs)} runs."
+        self._confirm(
+            question,
+            "\n".join([removed, *named, *more, *stays]),
+            "Delete",
+            lambda: self._work(runs, self._remove, done),
+        )
 
     def _kill(self, run: Run) -> None:
         kill(run)
@@ -123,13 +152,16 @@ class RunActions(ModeScreen):
 
         self.app.push_screen(ConfirmScreen(question, detail, verb), answered)
 
-    def _work(self, run: ChosenRun, what: Callable[[Run], object], done: str) -> None:
+    def _work(self, runs: ChosenRun | list[ChosenRun], what: Callable[[Run], object], done: str) -> None:
+        chosen = runs if isinstance(runs, list) else [runs]
+
         def work() -> None:
-            try:
-                what(Run(run.directory))
-            except (RunError, OSError, ValueError) as error:
-                self.post_message(Notice(str(error), "error"))
-            else:
-                self.post_message(Notice(done))
+            for run in chosen:
+                try:
+                    what(open_run(run.directory))
+                except (RunError, OSError, ValueError) as error:
+                    self.post_message(Notice(str(error), "error"))
+                    return
+            self.post_message(Notice(done))
 
         self.run_worker(work, thread=True, group="actions")

@@ -1,233 +1,237 @@
-"""RunTable: the runs, with cells that change only where a value did."""
+"""RunTable: the runs, of which only the lines on the screen are drawn."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
 
-from rich.text import Text
-from textual import on
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
 from textual.binding import Binding
-from textual.widgets import DataTable
+from textual.events import Click
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
-from tui.formats import duration, moment, number, share, shortened
-from tui.run_lister import RunRow
-from tui.states import STATE_LOOKS
+from keras_tricks.runs.columns import Viewpoint, column, sorted_runs, sorts_descending
+from keras_tricks.runs.summary import RunSummary
+from tui.widgets.run_columns import Shown, cell_color, cell_text, shown_columns
 
-_WIDE = 100
-
-
-class _Column(NamedTuple):
-    """A column: its key, title, width, what it shows and what it is sorted by."""
-
-    key: str
-    title: str
-    width: int
-    text: Callable[[RunRow], str]
-    value: Callable[[RunRow], float | str | None]
-    is_word: bool = False
-    only_wide: bool = False
-    only_narrow: bool = False
+_MARKS = {(False, False): "  ", (True, False): "■ ", (False, True): " ★", (True, True): "■★"}
 
 
-_COLUMNS = (
-    _Column("state", "State", 10, lambda row: STATE_LOOKS[row.state].text, lambda row: row.state, is_word=True),
-    _Column("name", "Name", 0, lambda row: row.name, lambda row: row.name, is_word=True),
-    _Column("id", "Id", 4, lambda row: _hex(row), lambda row: _hex(row), is_word=True, only_narrow=True),
-    _Column("epoch", "Epoch", 9, lambda row: _epochs(row), lambda row: row.epoch if row.epochs else None),
-    _Column("val_accuracy", "Val acc", 8, lambda row: share(row.val_accuracy), lambda row: row.val_accuracy),
-    _Column("val_loss", "Val loss", 9, lambda row: number(row.val_loss), lambda row: row.val_loss),
-    _Column(
-        "images_per_second",
-        "Img/s",
-        7,
-        lambda row: number(row.images_per_second, 3),
-        lambda row: row.images_per_second,
-        only_wide=True,
-    ),
-    _Column("duration", "Time", 7, lambda row: duration(row.duration_s), lambda row: row.duration_s),
-    _Column("started", "Started", 12, lambda row: moment(row.started), lambda row: row.id, only_wide=True),
-)
-"""The name takes the width that the others leave; a table too narrow for the start shows the end of the id."""
+class RunTable(ScrollView, can_focus=True):
+    """The runs, one a line, below a line of headings that a click sorts by.
 
+    It keeps no widget and no cell for a run: a thousand of them cost what is on the screen.
+    """
 
-class _Cell(NamedTuple):
-    """What a table cell shows, how it looks, and the run that it belongs to."""
-
-    text: str
-    style: str
-    right: bool
-    run_id: str
-
-    def __rich__(self) -> Text:
-        return Text(self.text, style=self.style, justify="right" if self.right else "left", no_wrap=True)
-
-
-class RunTable(DataTable[_Cell]):
-    """The runs, one a row."""
+    COMPONENT_CLASSES = {"run-table--header", "run-table--cursor", "run-table--odd", "run-table--mark"}
 
     BINDINGS = [
+        Binding("up,k", "go(-1)", "Up", show=False),
+        Binding("down,j", "go(1)", "Down", show=False),
+        Binding("pageup", "go_page(-1)", "Page up", show=False),
+        Binding("pagedown", "go_page(1)", "Page down", show=False),
         Binding("home", "go_to_row(0)", "First run", show=False),
         Binding("end", "go_to_row(-1)", "Last run", show=False),
+        Binding("enter", "open", "Open", show=False),
     ]
 
+    class Highlighted(Message):
+        """The cursor is on another run, or on none."""
+
+    class Opened(Message):
+        """The user wants to see the run under the cursor."""
+
     def __init__(self) -> None:
-        super().__init__(cursor_type="row", zebra_stripes=True, header_height=1, cell_padding=1)
-        self._rows: dict[str, RunRow] = {}
-        self._cells: dict[str, dict[str, _Cell]] = {}
-        self._widths: dict[str, int] = {}
-        self._sort_key = "started"
-        self._descending = True
+        super().__init__()
+        self.rows: list[RunSummary] = []
+        self.sort_key = "started"
+        self.descending = True
+        self._chosen_columns: tuple[str, ...] | None = None
+        self._columns: list[Shown] = []
+        self._view = Viewpoint(0.0)
+        self._cursor: Path | None = None
+        self._index = 0
+
+    @property
+    def columns(self) -> list[Shown]:
+        """The columns that are shown, from left to right."""
+        return list(self._columns)
+
+    @property
+    def cursor_index(self) -> int:
+        """The place of the run under the cursor."""
+        return self._index
+
+    def chosen(self) -> RunSummary | None:
+        """The run under the cursor."""
+        return self.rows[self._index] if self._index < len(self.rows) else None
+
+    def show(self, rows: Sequence[RunSummary], view: Viewpoint) -> None:
+        """Show these runs; the cursor stays on its run."""
+        had_baseline = self._view.baseline is not None
+        self._view = view
+        if had_baseline != (view.baseline is not None):
+            self._choose_columns()
+        self._arrange(rows)
+
+    def show_columns(self, keys: tuple[str, ...] | None) -> None:
+        """Show these columns; None for those that fit."""
+        self._chosen_columns = keys
+        self._choose_columns()
 
     def on_mount(self) -> None:
         """Follow changes of the colours."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.show(list(self._rows.values())))
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
 
     def on_resize(self) -> None:
         """Choose the columns that fit."""
-        widths = _column_widths(self.size.width)
-        if widths == self._widths:
-            return
-        chosen = self.chosen()
-        rows = list(self._rows.values())
-        self.clear(columns=True)
-        self._rows.clear()
-        self._cells.clear()
-        self._widths = widths
-        for key, width in widths.items():
-            self.add_column(self._title(_column(key)), key=key, width=width)
-        self.show(rows)
-        if chosen is not None:
-            self._go_to(chosen.id)
+        self._choose_columns()
+        self._show_cursor()
 
-    def chosen(self) -> RunRow | None:
-        """The run under the cursor."""
-        if not self.is_valid_row_index(self.cursor_row):
-            return None
-        key = self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
-        return self._rows.get(key or "")
-
-    def show(self, rows: Sequence[RunRow]) -> None:
-        """Show these runs: rows come and go, and cells change, only where there is something new."""
-        if not self._widths:
-            self._rows = {row.id: row for row in rows}
-            return
-        chosen = self.chosen()
-        new = {row.id: row for row in rows}
-        changed = False
-        for key in [key for key in self._cells if key not in new]:
-            self.remove_row(key)
-            del self._cells[key]
-            changed = True
-        for key, row in new.items():
-            cells = self._make_cells(row)
-            old = self._cells.get(key)
-            self._cells[key] = cells
-            if old is None:
-                self.add_row(*(cells[column] for column in self._widths), key=key)
-                changed = True
-                continue
-            for column in self._widths:
-                if cells[column] != old[column]:
-                    self.update_cell(key, column, cells[column])
-                    changed = changed or column == self._sort_key
-        self._rows = new
-        if changed:
-            self._sort_rows(chosen)
-
-    def action_go_to_row(self, row: int) -> None:
-        """Move the cursor to a row, counted from the end if negative."""
-        if self.row_count:
-            self.move_cursor(row=row % self.row_count, animate=False)
+    def cells(self, row: RunSummary) -> list[str]:
+        """Return the texts of a run's cells."""
+        return [cell_text(shown, row, self._view) for shown in self._columns]
 
     def sort_by_next_column(self) -> None:
         """Sort by the column after the one that it is sorted by now."""
-        keys = list(self._widths)
-        place = keys.index(self._sort_key) if self._sort_key in keys else -1
-        self._sort_by(keys[(place + 1) % len(keys)])
+        keys = [shown.column.key for shown in self._columns]
+        place = keys.index(self.sort_key) if self.sort_key in keys else -1
+        self.sort_by(keys[(place + 1) % len(keys)])
+
+    def sort_by(self, key: str) -> None:
+        """Sort by a column, in the order in which one reads it."""
+        self.sort_key = key
+        self.descending = sorts_descending(column(key))
+        self._arrange(self.rows)
 
     def reverse_order(self) -> None:
         """Turn the order round."""
-        self._descending = not self._descending
-        self._show_titles()
-        self._sort_rows(self.chosen())
+        self.descending = not self.descending
+        self._arrange(self.rows)
 
-    @on(DataTable.HeaderSelected)
-    def _header_clicked(self, event: DataTable.HeaderSelected) -> None:
-        event.stop()
-        if event.column_key.value == self._sort_key:
-            self.reverse_order()
+    def action_go(self, rows: int) -> None:
+        """Move the cursor by some rows."""
+        self._go_to(self._index + rows)
+
+    def action_go_page(self, pages: int) -> None:
+        """Move the cursor by some screens."""
+        self._go_to(self._index + pages * max(1, self.size.height - 2))
+
+    def action_go_to_row(self, row: int) -> None:
+        """Move the cursor to a row, counted from the end if negative."""
+        self._go_to(row % max(1, len(self.rows)))
+
+    def action_open(self) -> None:
+        """Open the run under the cursor."""
+        self.post_message(self.Opened())
+
+    def on_click(self, event: Click) -> None:
+        """Sort by the heading, move the cursor to the run, or open the run that it is on."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        if offset.y == 0:
+            self._sort_at(offset.x + self.scroll_offset.x)
+            return
+        row = offset.y - 1 + self.scroll_offset.y
+        if row >= len(self.rows):
+            return
+        if row == self._index:
+            self.action_open()
         else:
-            self._sort_by(event.column_key.value or "started")
+            self._go_to(row)
 
-    def _sort_by(self, key: str) -> None:
-        self._sort_key = key
-        self._descending = not _column(key).is_word and key != "val_loss"
-        self._show_titles()
-        self._sort_rows(self.chosen())
+    def render_line(self, y: int) -> Strip:
+        """Return a line of the screen: the headings, a run, or nothing."""
+        row = y - 1 + self.scroll_offset.y
+        if y == 0:
+            style = self.rich_style + self.get_component_rich_style("run-table--header", partial=True)
+            segments = self._header(style)
+        elif row < len(self.rows):
+            segments = self._line(row)
+            style = segments[0].style or self.rich_style
+        else:
+            return Strip.blank(self.size.width, self.rich_style)
+        strip = Strip(segments)
+        left = self.scroll_offset.x
+        return strip.crop_extend(left, left + self.size.width, style).simplify()
 
-    def _sort_rows(self, chosen: RunRow | None) -> None:
-        order = {run_id: place for place, run_id in enumerate(self._ordered())}
-        self.sort("state", key=lambda cell: order[cell.run_id])
-        if chosen is not None:
-            self._go_to(chosen.id)
+    def _header(self, style: Style) -> list[Segment]:
+        texts = ["   "]
+        for shown in self._columns:
+            title = shown.title(self.sort_key, self.descending)
+            texts.append(f" {_fitted(title, shown.width, not shown.is_word)} ")
+        return [Segment("".join(texts), style)]
 
-    def _ordered(self) -> list[str]:
-        """The runs in order, those without a value last."""
-        column = _column(self._sort_key)
-        values = {run_id: column.value(row) for run_id, row in self._rows.items()}
-        without = [run_id for run_id, value in values.items() if _is_nothing(value)]
-        known: dict[str, Any] = {run_id: value for run_id, value in values.items() if not _is_nothing(value)}
-        return [*sorted(known, key=lambda run_id: known[run_id], reverse=self._descending), *without]
+    def _line(self, index: int) -> list[Segment]:
+        row = self.rows[index]
+        style = self.rich_style
+        if index % 2:
+            style += self.get_component_rich_style("run-table--odd", partial=True)
+        if index == self._index:
+            style += self.get_component_rich_style("run-table--cursor", partial=True)
+        is_baseline = self._view.baseline is not None and self._view.baseline.directory == row.directory
+        marks = _MARKS[row.directory in self._view.marked, is_baseline]
+        theme = self.app.theme_variables
+        segments = [Segment(f"{marks} ", style + self.get_component_rich_style("run-table--mark", partial=True))]
+        for shown in self._columns:
+            text = _fitted(cell_text(shown, row, self._view), shown.width, not shown.is_word)
+            color = cell_color(shown, row, self._view)
+            segments.append(Segment(f" {text} ", style + Style(color=theme[color], bold=True) if color else style))
+        return segments
 
-    def _go_to(self, key: str) -> None:
-        if key in self._rows:
-            self.move_cursor(row=self.get_row_index(key), animate=False)
+    def _choose_columns(self) -> None:
+        self._columns = shown_columns(self._chosen_columns, self.size.width, self._view.baseline is not None)
+        self._measure()
 
-    def _show_titles(self) -> None:
-        for key in self._widths:
-            self.columns[next(found for found in self.columns if found.value == key)].label = Text(
-                self._title(_column(key))
-            )
+    def _measure(self) -> None:
+        width = 3 + sum(shown.width + 2 for shown in self._columns)
+        self.virtual_size = Size(max(width, 1), len(self.rows) + 1)
         self.refresh()
 
-    def _title(self, column: _Column) -> str:
-        mark = ("▼" if self._descending else "▲") if column.key == self._sort_key else ""
-        width = self._widths[column.key]
-        title = shortened(column.title, width - len(mark)) + mark
-        return title if column.is_word else title.rjust(width)
+    def _arrange(self, rows: Sequence[RunSummary]) -> None:
+        self.rows = sorted_runs(rows, column(self.sort_key), self.descending, self._view)
+        places = {row.directory: place for place, row in enumerate(self.rows)}
+        place = min(self._index, max(0, len(self.rows) - 1))
+        self._measure()
+        self._go_to(places.get(self._cursor, place) if self._cursor else place)
 
-    def _make_cells(self, row: RunRow) -> dict[str, _Cell]:
-        theme = self.app.theme_variables
-        cells = {}
-        for key, width in self._widths.items():
-            column = _column(key)
-            style = f"bold {theme[STATE_LOOKS[row.state].color]}" if key == "state" else ""
-            cells[key] = _Cell(shortened(column.text(row), width), style, not column.is_word, row.id)
-        return cells
+    def _go_to(self, row: int) -> None:
+        self._index = max(0, min(row, len(self.rows) - 1))
+        chosen = self.chosen()
+        before, self._cursor = self._cursor, chosen.directory if chosen else None
+        self._show_cursor()
+        self.refresh()
+        if self._cursor != before:
+            self.post_message(self.Highlighted())
 
+    def _show_cursor(self) -> None:
+        top, lines = self.scroll_offset.y, max(1, self.size.height - 1)
+        if not top <= self._index < top + lines:
+            y = self._index if self._index < top else self._index + 1 - lines
+            self.scroll_to(y=y, animate=False, force=True, immediate=True)
 
-def _column_widths(table_width: int) -> dict[str, int]:
-    wide = table_width >= _WIDE
-    shown = [column for column in _COLUMNS if not (column.only_narrow if wide else column.only_wide)]
-    padding_and_scrollbar = 2 * len(shown) + 1
-    rest = table_width - padding_and_scrollbar - sum(column.width for column in shown)
-    return {column.key: column.width or max(8, rest) for column in shown}
-
-
-def _column(key: str) -> _Column:
-    return next(column for column in _COLUMNS if column.key == key)
-
-
-def _is_nothing(value: float | str | None) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _hex(row: RunRow) -> str:
-    """The random digits at the end of an id, which tell runs of one recipe apart."""
-    return row.id.rpartition("-")[2]
+    def _sort_at(self, x: int) -> None:
+        left = 3
+        for shown in self._columns:
+            if left <= x < left + shown.width + 2:
+                if shown.column.key == self.sort_key:
+                    self.reverse_order()
+                else:
+                    self.sort_by(shown.column.key)
+                return
+            left += shown.width + 2
 
 
-def _epochs(row: RunRow) -> str:
-    return f"{row.epoch}/{row.epochs}" if row.epochs else "-"
+def _fitted(text: str, width: int, right: bool) -> str:
+    """Return `text` in exactly `width` cells."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, max(0, width - 1)) + "…"
+    return " " * (width - length) + text if right else text + " " * (width - length)

@@ -1,0 +1,44 @@
+"""The values of columns as short text, for the lists of runs in the terminal UI and on the command line."""
+
+from __future__ import annotations
+
+import math
+
+from keras_tricks.runs.columns import DELTA, Column, Viewpoint
+from keras_tricks.runs.summary import RunSummary
+from tui.formats import NOTHING, duration, moment, number, share
+
+
+def column_text(column: Column, run: RunSummary, view: Viewpoint) -> str:
+    """Return what a list shows of a run in a column."""
+    value = column.value(run, view)
+    if value is None:
+        return NOTHING
+    if isinstance(value, str):
+        return value
+    if column.key == "epoch":
+        return f"{run.status.epoch}/{run.status.epochs}"
+    if column.key == "images_per_second":
+        return number(value, 3)
+    if column.key.startswith(DELTA):
+        return difference(value, column.kind == "share" or _best_is_share(column, run))
+    if column.kind == "duration":
+        return duration(value)
+    if column.kind == "moment":
+        return moment(value)
+    if isinstance(value, int):
+        return str(value)
+    return share(value) if column.kind == "share" or _best_is_share(column, run) else number(value)
+
+
+def difference(value: float, is_share: bool) -> str:
+    """Return a difference with its sign: `+.0123`, `-0.45`."""
+    if not math.isfinite(value):
+        return number(value)
+    sign = "-" if value < 0 else "+"
+    return sign + (share(abs(value)) if is_share else number(abs(value)))
+
+
+def _best_is_share(column: Column, run: RunSummary) -> bool:
+    best = run.status.best
+    return column.key.removeprefix(DELTA) == "best" and best is not None and "accuracy" in best.metric

@@ -1,0 +1,102 @@
+"""Which columns a table of runs shows, how wide they are, and what stands in their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from keras_tricks.runs.columns import DELTA, Column, Viewpoint, column, sorts_descending
+from keras_tricks.runs.summary import RunSummary
+from tui.column_text import column_text
+from tui.formats import NOTHING
+from tui.states import STATE_LOOKS
+
+WIDE = ("state", "name", "epoch", "val_accuracy", "val_loss", "images_per_second", "duration", "started")
+NARROW = ("state", "name", "id", "epoch", "val_accuracy", "val_loss", "duration")
+DELTA_COLUMN = f"{DELTA}val_accuracy"
+"""The difference that is shown beside the accuracy where there is a baseline."""
+
+_WIDE_TABLE = 100
+_MARK_WIDTH = 2
+_LEAST_NAME_WIDTH = 12
+_WIDTHS = {
+    "state": 10,
+    "id": 4,
+    "epoch": 9,
+    "val_accuracy": 8,
+    "images_per_second": 7,
+    "duration": 7,
+    "eta": 7,
+    "age": 7,
+    "started": 12,
+    "model": 14,
+    "data": 12,
+    "host": 12,
+    "parent": 4,
+    "ablation": 18,
+    "tricks": 28,
+    "error": 28,
+}
+
+
+class Shown(NamedTuple):
+    """A column of the table and its width in cells."""
+
+    column: Column
+    width: int
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it stands at the left."""
+        return self.column.kind == "word"
+
+    def title(self, sort_key: str, descending: bool) -> str:
+        """The heading, with an arrow if the table is sorted by it."""
+        arrow = ("▼" if descending else "▲") if self.column.key == sort_key else ""
+        title = self.column.title
+        if len(title) + len(arrow) > self.width:
+            title = title[: self.width - len(arrow) - 1] + "…"
+        return title + arrow
+
+
+def shown_columns(chosen: Sequence[str] | None, table_width: int, has_baseline: bool) -> list[Shown]:
+    """Return the columns of a table; the name takes the width that the others leave.
+
+    Args:
+        chosen: The columns that the user chose; None for those that fit.
+        table_width: The width of the table in cells.
+        has_baseline: Whether there is something to show a difference to.
+    """
+    keys = list(dict.fromkeys(chosen or ()))
+    if not keys:
+        keys = list(WIDE if table_width >= _WIDE_TABLE else NARROW)
+        if has_baseline:
+            keys.insert(keys.index("val_accuracy") + 1, DELTA_COLUMN)
+            if table_width < _WIDE_TABLE:
+                keys.remove("val_loss")
+    columns = [column(key) for key in keys]
+    widths = {one.key: _WIDTHS.get(one.key) or min(16, max(8, len(one.title) + 1)) for one in columns}
+    if "name" in widths:
+        padding, scrollbar = 2 * (len(keys) + 1), 1
+        rest = table_width - padding - scrollbar - _MARK_WIDTH - sum(widths.values()) + widths["name"]
+        widths["name"] = max(_LEAST_NAME_WIDTH, rest)
+    return [Shown(one, widths[one.key]) for one in columns]
+
+
+def cell_text(shown: Shown, run: RunSummary, view: Viewpoint) -> str:
+    """Return what stands in a cell: for ids the random digits at the end, which tell runs of one recipe apart."""
+    if shown.column.key == "state":
+        return STATE_LOOKS[run.state].text
+    text = column_text(shown.column, run, view)
+    return text.rpartition("-")[2] if shown.column.key in ("id", "parent") and text != NOTHING else text
+
+
+def cell_color(shown: Shown, run: RunSummary, view: Viewpoint) -> str:
+    """Return the colour of a cell, a name of the theme's; an empty one for the row's own."""
+    if shown.column.key == "state":
+        return STATE_LOOKS[run.state].color
+    if shown.column.key.startswith(DELTA):
+        value = shown.column.value(run, view)
+        if isinstance(value, int | float) and value != 0:
+            return "success" if (value > 0) == sorts_descending(shown.column) else "error"
+    return ""
