@@ -210,7 +210,7 @@ def _row(document: dict[str, Any]) -> tuple[str, ...]:
     return (
         Path(document["path"]).name,
         document["state"],
-        f"{document.get('epoch', 0)}/{document.get('epochs', 0)}",
+        f"{document.get('epoch', 0)}" + (f"/{document['epochs']}" if document.get("epochs") else ""),
         "" if accuracy is None else f"{accuracy:.4f}",
         "" if best is None else f"{best['value']:.4f} @{best['epoch']}",
         "" if speed is None else f"{speed:.0f}",

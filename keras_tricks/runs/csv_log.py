@@ -57,10 +57,10 @@ class CsvLog:
         """
         with self._file.open() as file:
             data = file.read()
+            end = data.rfind(b"\n") + 1
+            self._file.offset += end
         if self.restarted:
             self._names, self.broken = [], 0
-        end = data.rfind(b"\n") + 1
-        self._file.offset += end
         for line in data[:end].decode(errors="replace").splitlines():
             header = _HEADER.match(line)
             if header:
