@@ -14,6 +14,8 @@ HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "sklearn")
         "keras_tricks",
         "keras_tricks.recipe",
         "keras_tricks.tricks",
+        "keras_tricks.queue",
+        "keras_tricks.queue.runner",
         "keras_tricks.runs",
         "keras_tricks.cluster",
         "keras_tricks.cluster.link",
