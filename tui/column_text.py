@@ -28,6 +28,8 @@ def column_text(column: Column, run: RunSummary, view: Viewpoint) -> str:
         return moment(value)
     if isinstance(value, int):
         return str(value)
+    if column.key in run.facts.recipe or "." in column.key:
+        return f"{value:g}"
     return share(value) if column.kind == "share" or _best_is_share(column, run) else number(value)
 
 
