@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
 from keras_tricks.runs.summary import RunSummary
 from tui.run_watcher import RunView
+
+if TYPE_CHECKING:
+    from keras_tricks.queue import Lane
+    from keras_tricks.user_recipes import UserRecipe
+    from tui.draft import Draft
 
 
 class FieldEdited(Message):
@@ -84,6 +89,36 @@ class RunDeleted(Message):
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.directory = directory
+
+
+class UserRecipesRead(Message):
+    """The user's recipes were looked at.
+
+    Args:
+        recipes: The recipes.
+        then_choose: The recipe to go to; None to stay.
+        saved: The draft that was saved as that recipe, and can forget its edits.
+    """
+
+    def __init__(self, recipes: list[UserRecipe], then_choose: str | None, saved: Draft | None) -> None:
+        super().__init__()
+        self.recipes = recipes
+        self.then_choose = then_choose
+        self.saved = saved
+
+
+class LanesRead(Message):
+    """The lanes of the queue were looked at.
+
+    Args:
+        lanes: The lanes.
+        purpose: What for: `add`, `start` or `variants`.
+    """
+
+    def __init__(self, lanes: list[Lane], purpose: str) -> None:
+        super().__init__()
+        self.lanes = lanes
+        self.purpose = purpose
 
 
 class Notice(Message):
