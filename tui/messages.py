@@ -12,6 +12,7 @@ from tui.run_watcher import RunView
 
 if TYPE_CHECKING:
     from keras_tricks.queue import Lane
+    from keras_tricks.recipe import Recipe
     from keras_tricks.user_recipes import UserRecipe
     from tui.draft import Draft
 
@@ -105,6 +106,22 @@ class UserRecipesRead(Message):
         self.recipes = recipes
         self.then_choose = then_choose
         self.saved = saved
+
+
+class RunRecipeRead(Message):
+    """The recipe of a run is there to be edited.
+
+    Args:
+        directory: The run.
+        recipe: Its recipe.
+        base_name: The preset or recipe that a command for it names.
+    """
+
+    def __init__(self, directory: Path, recipe: Recipe, base_name: str) -> None:
+        super().__init__()
+        self.directory = directory
+        self.recipe = recipe
+        self.base_name = base_name
 
 
 class LanesRead(Message):
