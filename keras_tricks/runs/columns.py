@@ -168,6 +168,15 @@ def sorts_descending(by: Column) -> bool:
     return by.kind != "word" and not is_error
 
 
+def as_value(value: Any) -> Value:
+    """Return a value of a recipe as a number or a word."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, int | float | str):
+        return value
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _age(run: RunSummary, view: Viewpoint) -> float | None:
     return None if run.status.started is None else max(0.0, view.now - run.status.started)
 
@@ -181,16 +190,8 @@ def _delta(inner: Column, run: RunSummary, view: Viewpoint) -> float | None:
 
 def _lookup(run: RunSummary, key: str, metric: str) -> Value:
     if key in run.facts.recipe:
-        return _plain(run.facts.recipe[key])
+        return as_value(run.facts.recipe[key])
     trick, dot, parameter = key.partition(".")
     if trick in run.facts.tricks:
-        return _plain(run.facts.tricks[trick].get(parameter)) if dot else "on"
+        return as_value(run.facts.tricks[trick].get(parameter)) if dot else "on"
     return run.status.last.get(metric)
-
-
-def _plain(value: Any) -> Value:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None or isinstance(value, int | float | str):
-        return value
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
