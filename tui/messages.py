@@ -108,6 +108,14 @@ class UserRecipesRead(Message):
         self.saved = saved
 
 
+class FindingsRead(Message):
+    """What the finished runs say of each trick."""
+
+    def __init__(self, findings: dict[str, str]) -> None:
+        super().__init__()
+        self.findings = findings
+
+
 class RunRecipeRead(Message):
     """The recipe of a run is there to be edited.
 
