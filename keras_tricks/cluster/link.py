@@ -224,7 +224,7 @@ class Link:
                 self._lose(WorkerStoppedError(f"{name} was stopped: {value.decode(errors='replace')}"))
                 return
             elif kind == _BYE:
-                self._received[index].put(None)
+                self._wake()
                 return
 
     def _beat(self) -> None:
@@ -240,8 +240,7 @@ class Link:
             if self.lost is not None or self._closing.is_set():
                 return
             self.lost = error
-        for received in self._received.values():
-            received.put(None)
+        self._wake()
         if self._at_ease:
             return
         if self.workers.is_chief:
@@ -250,6 +249,11 @@ class Link:
         threading.Thread(target=self._end_if_stuck, name="link-end", daemon=True).start()
         if self.on_lost is not None:
             self.on_lost(str(error))
+
+    def _wake(self) -> None:
+        """Let no one wait for a message any more, from whomever: without one worker nothing can be agreed on."""
+        for received in self._received.values():
+            received.put(None)
 
     def _end_if_stuck(self) -> None:
         if not self._noticed.wait(self._grace_s):

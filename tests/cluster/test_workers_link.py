@@ -19,7 +19,7 @@ import sys, time
 from keras_tricks.cluster import Workers
 from keras_tricks.cluster.link import Link
 
-link = Link(Workers(2, 1, ("127.0.0.1:1", "127.0.0.1:2")), int(sys.argv[1]), bytes.fromhex(sys.argv[2]), grace_s=0.1)
+link = Link(Workers(2, 1, ("127.0.0.1:1", "127.0.0.1:2")), int(sys.argv[1]), bytes.fromhex(sys.argv[2]), grace_s=2)
 link.on_lost = lambda words: print(words, flush=True)
 print("ready", flush=True)
 time.sleep(60)
@@ -77,9 +77,14 @@ def test_values_go_from_the_chief_to_all_and_wishes_from_each(three):
     for who in range(3):
         assert at_all(three, lambda link, who=who: link.any_of(link.workers.index == who)) == [True] * 3
         assert at_all(three, lambda link: link.any_of(False)) == [False] * 3
+
+
+@pytest.mark.parametrize("who", [1, 2])
+def test_who_has_finished_may_leave_and_is_missed_by_whoever_waits_for_all(three, who):
     at_all(three, lambda link: link.finish())
-    three[1].close()
-    assert at_all([three[0], three[2]], lambda link: link.reason(wait_s=0.3)) == [None, None], "all had finished"
+    three[who].close()
+    rest = [three[0], three[3 - who]]
+    assert at_all(rest, lambda link: link.reason(wait_s=0.3)) == [None, None], "all had finished"
     with pytest.raises(WorkerLostError):
         three[0].any_of(False)
 
