@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
+from rich.cells import cell_len, set_cell_size
+
 NOTHING = "-"
 
 
@@ -64,3 +66,12 @@ def clock_time(seconds: float) -> str:
 def shortened(text: str, width: int) -> str:
     """Return `text` in at most `width` characters, an ellipsis in the place of what is left out."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def fitted(text: str, width: int, right: bool = False) -> str:
+    """Return `text` in exactly `width` cells of the terminal, on one line; at the right end if so asked."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, max(0, width - 1)) + "…"
+    return " " * (width - length) + text if right else text + " " * (width - length)

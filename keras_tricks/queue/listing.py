@@ -41,11 +41,21 @@ class QueuedRun:
 
 @dataclass(frozen=True)
 class ListedLane:
-    """A lane at one look: its runner, and the runs that are trained or wait."""
+    """A lane at one look.
+
+    Args:
+        name: Its name.
+        state: What its runner does.
+        pid: The runner's process; None if it has none.
+        since: When that runner was started, in seconds since 1970.
+        reason: Why the last runner ended, if none is alive.
+        runs: The runs that are trained or wait, in their order.
+    """
 
     name: str
     state: RunnerState
     pid: int | None
+    since: float | None
     reason: str
     runs: tuple[QueuedRun, ...]
 
@@ -98,9 +108,10 @@ class QueueLister:
             state = "stopping" if lane.is_stopping else "running"
         else:
             state = "gone" if lane.runner is not None and lane.runner.ended is None else "none"
-        pid = lane.runner.pid if lane.runner is not None and lane.is_alive else None
+        runner = lane.runner if lane.is_alive else None
         reason = "" if lane.runner is None or lane.is_alive else lane.runner.reason or ""
-        return ListedLane(lane.name, state, pid, reason, runs)
+        pid, since = (runner.pid, runner.started) if runner is not None else (None, None)
+        return ListedLane(lane.name, state, pid, since, reason, runs)
 
     def _run(self, lane: str, item: Item, place: int) -> QueuedRun:
         summary, differs = self._read(item.run)
@@ -112,27 +123,25 @@ class QueueLister:
             return broken(directory, "Its directory was removed."), ""
         try:
             run = open_run(directory)
-            if name not in self._known:
-                facts = read_facts(run)
-                self._known[name] = facts, _differences(facts)
-            facts, differs = self._known[name]
+            facts, differs = self._known.get(name) or _facts_and_differences(read_facts(run))
+            self._known[name] = facts, differs
             return summarize(run, facts), differs
         except RunError as error:
             return broken(directory, str(error)), ""
 
 
-def _differences(facts: RunFacts) -> str:
-    """Say what is special about a run: its place in an ablation, and what its recipe changes in its preset."""
+def _facts_and_differences(facts: RunFacts) -> tuple[RunFacts, str]:
+    """Add what is special about a run: its place in an ablation, and what its recipe changes in its preset."""
     words = [] if facts.ablation is None else [str(facts.ablation.get("variant", ""))]
     try:
         recipe = Recipe.from_document(_document(facts))
         changes = shlex.split(command(recipe, recipe.name))[3:]
     except RecipeError:
-        return " ".join([*words, *facts.tricks])
+        return facts, " ".join([*words, *facts.tricks])
     for option, value in zip(changes[::2], changes[1::2], strict=True):
         sign = {"--no-trick": "-", "--trick": "" if "." in value else "+"}.get(option, "")
         words.append(sign + value)
-    return " ".join(words)
+    return facts, " ".join(words)
 
 
 def _document(facts: RunFacts) -> dict[str, Any]:
