@@ -35,6 +35,7 @@ from keras_tricks.distribute.team_start import (
     sharing_fate,
 )
 from keras_tricks.plots import plot_learning_curves
+from keras_tricks.predicting import predict_validation
 from keras_tricks.recipe import Recipe
 from keras_tricks.runs import Run, RunError, RunWriter, schema
 from keras_tricks.runs.storage import storing
@@ -53,8 +54,8 @@ def run(
     """Train a recipe in a run directory, or go on with what was trained there.
 
     A run that was stopped goes on where it was, one that was killed after its last finished epoch; both with the same
-    batches, weights and optimizer as if nothing had happened. At the end there are `model.keras`, `result.json` and the
-    learning curves.
+    batches, weights and optimizer as if nothing had happened. At the end there are `model.keras`, `predictions.npz`,
+    `result.json` and the learning curves.
 
     Args:
         recipe: What to train.
@@ -253,7 +254,7 @@ def _fit(training: Training, position: Position, callbacks: list[keras.callbacks
 
 
 def _finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, started: float) -> dict[str, Any]:
-    """Write the model, the curves and the summary."""
+    """Write the model, its predictions, the curves and the summary."""
     with storing(writer.directory / schema.MODEL_FILE) as model_file:
         saved_model.save(
             training.model,
@@ -261,6 +262,7 @@ def _finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, start
             class_names=training.data_set.class_names,
             preprocessing=training.plan.evaluation,
         )
+    predict_validation(training).save(writer.directory / schema.PREDICTIONS_FILE)
     history = Run(writer.directory).metrics()
     plot_learning_curves(history, writer.directory / schema.PLOTS, title=training.recipe.name)
     epoch_rows = [row for row in history.rows if row.kind == "epoch"]

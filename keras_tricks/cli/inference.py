@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from keras_tricks.cli.confusion import confusion_document, print_confusion
 from keras_tricks.cli.options import (
     AsJson,
     RunsDir,
@@ -14,8 +15,9 @@ from keras_tricks.cli.options import (
     print_table,
     quiet_import,
     runs_root,
+    say,
 )
-from keras_tricks.runs import RunError, find_run, schema
+from keras_tricks.runs import RunError, StorageError, find_run, schema
 
 _Name = Annotated[str, typer.Argument(help="A run's id, a unique part of it, its directory, or `last`.")]
 
@@ -26,21 +28,50 @@ def add_to(app: typer.Typer) -> None:
     app.command()(predict)
 
 
-def evaluate(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
-    """Measure a run's model on its validation images."""
+def evaluate(
+    run: _Name,
+    confusion: Annotated[
+        bool, typer.Option("--confusion", help="Show how well each class is told, and which are confused.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the confusion matrix as PNG.", show_default=False)
+    ] = None,
+    runs_dir: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a run's model on its validation images.
+
+    What it got right and wrong is kept in the run's `predictions.npz`, which the terminal UI shows.
+    """
     found = find_run(runs_root(runs_dir), run)
+    found.recipe()
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise RunError(f"The plot is a PNG file. Expected a name that ends in .png. Received: {plot}")
     with quiet_import():
         from keras_tricks import train as trainer
+        from keras_tricks.predicting import predict_validation
     training = trainer.trained(found.directory)
     values = training.model.evaluate(training.validation_batches(), verbose=0, return_dict=True)
+    predictions = predict_validation(training)
+    try:
+        predictions.save(found.directory / schema.PREDICTIONS_FILE)
+    except StorageError as error:
+        say(f"warning: {error}")
     if as_json:
-        print_json({"id": found.id, "images": training.data_set.validation.size, **values})
-        return
-    print_table(
-        ("metric", "value"),
-        [(name, f"{value:.4f}") for name, value in values.items()],
-        title=f"{found.id} on {training.data_set.validation.size} validation images",
-    )
+        document = {"id": found.id, "images": predictions.images, **values}
+        print_json({**document, **confusion_document(predictions)} if confusion else document)
+    else:
+        print_table(
+            ("metric", "value"),
+            [(name, f"{value:.4f}") for name, value in values.items()],
+            title=f"{found.id} on {predictions.images} validation images",
+        )
+        if confusion:
+            print_confusion(predictions)
+    if plot is not None:
+        from keras_tricks.confusion_plot import plot_confusion
+
+        say(f"the plot is in {plot_confusion(predictions, plot, title=found.id)}")
 
 
 def predict(

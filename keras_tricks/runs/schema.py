@@ -20,6 +20,7 @@ RESERVE_FILE = ".reserve"
 STOP_FILE = "control/stop"
 RESULT_FILE = "result.json"
 MODEL_FILE = "model.keras"
+PREDICTIONS_FILE = "predictions.npz"
 CHECKPOINTS = "checkpoints"
 PLOTS = "plots"
 
