@@ -5,10 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from keras_tricks.memory_estimate import MemoryEstimate, estimate_memory
 from keras_tricks.presets import change, command
 from keras_tricks.recipe import Problem, Recipe, RecipeError
 from keras_tricks.trick import Trick
-from keras_tricks.tricks import trick_class
+from keras_tricks.tricks import MixedPrecision, trick_class
+
+PRECISION = "precision"
+"""A field of ours for the type of the computation: it is the trick mixed_precision that holds it."""
+PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 class Draft:
@@ -18,11 +23,15 @@ class Draft:
     the recipe has the value from before its editing began, and `problems` says what is wrong until it is mended.
 
     Args:
-        base: The preset to start from.
+        base: The recipe to start from.
+        base_name: The preset or recipe of the user's that its command names. Defaults to the name of `base`.
+        parent: Id of the run whose recipe `base` is. Defaults to None.
     """
 
-    def __init__(self, base: Recipe):
+    def __init__(self, base: Recipe, base_name: str | None = None, parent: str | None = None):
         self.base = base
+        self.base_name = base_name or base.name
+        self.parent = parent
         self.recipe = base
         self._wrong: dict[str, tuple[str, Problem]] = {}
         self._before: dict[str, Any] = {}
@@ -30,7 +39,7 @@ class Draft:
 
     @property
     def edited(self) -> bool:
-        """Whether it differs from its preset."""
+        """Whether it differs from what it started from."""
         return self.recipe != self.base or bool(self._wrong)
 
     @property
@@ -40,7 +49,7 @@ class Draft:
 
     def command(self) -> str:
         """Return the equivalent command, without values that are wrong."""
-        return command(self.recipe, self.base.name)
+        return command(self.recipe, self.base_name)
 
     def is_on(self, name: str) -> bool:
         """Whether the trick called `name` is on."""
@@ -50,8 +59,18 @@ class Draft:
         """The trick called `name` with its parameters, also while it is off."""
         return self.recipe.trick(name) or self._off.get(name) or trick_class(name)()
 
+    def memory(self) -> MemoryEstimate | None:
+        """What its training takes; None while there is no such model or data set."""
+        try:
+            return estimate_memory(self.recipe)
+        except ValueError:
+            return None
+
     def text(self, where: str) -> str:
         """The value of a field (`epochs`) or parameter (`mixup.alpha`) as one types it."""
+        if where == PRECISION:
+            precision = self.recipe.trick(MixedPrecision.name)
+            return precision.dtype if isinstance(precision, MixedPrecision) else PRECISIONS[0]
         if where in self._wrong:
             return self._wrong[where][0]
         return value_text(self._value(where))
@@ -69,6 +88,9 @@ class Draft:
     def edit(self, where: str, text: str) -> None:
         """Set a field or a parameter from typed text; what is wrong with it comes up in `problems`."""
         text = text.strip()
+        if where == PRECISION:
+            self._set_precision(text)
+            return
         self._before.setdefault(where, self._value(where))
         try:
             if "." in where:
@@ -92,7 +114,7 @@ class Draft:
             self.recipe = self.recipe.without_trick(name)
 
     def revert(self) -> None:
-        """Go back to the preset."""
+        """Go back to what it started from."""
         self.recipe = self.base
         self._wrong.clear()
         self._before.clear()
@@ -111,6 +133,14 @@ class Draft:
     def _value(self, where: str) -> Any:
         name, _, parameter = where.partition(".")
         return getattr(self.trick(name), parameter) if parameter else getattr(self.recipe, name)
+
+    def _set_precision(self, text: str) -> None:
+        if text == PRECISIONS[0]:
+            self._off[MixedPrecision.name] = self.trick(MixedPrecision.name)
+            self.recipe = self.recipe.without_trick(MixedPrecision.name)
+        else:
+            self._wrong.pop(f"{MixedPrecision.name}.dtype", None)
+            self.recipe = self.recipe.with_trick(MixedPrecision.model_validate({"dtype": text}))
 
     def _set_back(self, where: str) -> None:
         name, _, parameter = where.partition(".")

@@ -6,7 +6,7 @@ import pytest
 from textual.widgets import OptionList, Static
 
 from keras_tricks.runs import Run, RunError, list_runs
-from tui.screens import launch
+from tui.screens import launch_actions
 from tui.widgets.about_panel import AboutPanel
 from tui.widgets.checks_panel import ChecksPanel
 from tui.widgets.editors import ChoiceEditor, MenuEditor, TextEditor, TrickSwitch
@@ -51,7 +51,7 @@ async def test_editing_by_keyboard(app):
         screen = app.screen
         assert screen.focused.id == "recipes"
         assert app.screen.draft.base.name == "quickstart"
-        assert checks(app) == ["✓ Ready: l or F5 launches it."]
+        assert checks(app) == ["✓ Ready: l launches it, a queues it."]
 
         editor(app, "epochs").focus()
         await pilot.press("end", "backspace", "backspace", "5", "0")
@@ -118,7 +118,7 @@ async def test_a_wrong_value_is_a_check_that_enter_leads_to(app, store):
         assert app.screen.focused is editor(app, "learning_rate")
         assert editor(app, "learning_rate").value == "0.2x"
         await pilot.press("backspace")
-        assert checks(app) == ["✓ Ready: l or F5 launches it."]
+        assert checks(app) == ["✓ Ready: l launches it, a queues it."]
 
 
 async def test_a_wrong_value_leaves_nothing_half_typed(app):
@@ -238,7 +238,7 @@ async def test_launching_makes_a_run_and_watches_it(app, store, monkeypatch, unt
         launched.append(run)
         return ABSENT_PID
 
-    monkeypatch.setattr(launch, "start", start)
+    monkeypatch.setattr(launch_actions, "start", start)
     async with app.run_test(size=(80, 24)) as pilot:
         await started(pilot)
         editor(app, "epochs").focus()
@@ -261,7 +261,7 @@ async def test_a_launch_that_fails_is_told_and_leaves_nothing(app, store, monkey
         def fail(run: Run):
             raise RunError("no more processes")
 
-        monkeypatch.setattr(launch, "start", fail)
+        monkeypatch.setattr(launch_actions, "start", fail)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await started(pilot)
         await pilot.press("l")

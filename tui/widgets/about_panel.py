@@ -10,12 +10,14 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from keras_tricks.memory_estimate import as_text
 from keras_tricks.model_facts import MODELS
 from keras_tricks.recipe import Recipe
-from keras_tricks.tricks import TRICKS
-from tui.draft import Draft, value_text
+from keras_tricks.tricks import TRICKS, MixedPrecision
+from tui.draft import PRECISION, PRECISIONS, Draft, value_text
 from tui.widgets.editors import choices_of
 
+_NEEDS_MEMORY = frozenset({"model", "batch_size", "replicas", "image_size"})
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -40,20 +42,40 @@ class AboutPanel(VerticalScroll, can_focus=True):
             self.scroll_home(animate=False)
 
 
-def about(where: str, draft: Draft) -> Content:
-    """Return the help on a field (`epochs`), a trick (`mixup`) or its parameter (`mixup.alpha`)."""
+def about(where: str, draft: Draft, findings: str = "") -> Content:
+    """Return the help on a field (`epochs`), a trick (`mixup`) or its parameter (`mixup.alpha`).
+
+    Args:
+        where: What it is about.
+        draft: The recipe that is edited.
+        findings: What the user's own runs say of the trick. Defaults to nothing.
+    """
     name, _, parameter = where.partition(".")
     if name in TRICKS:
-        return _about_trick(name, parameter)
+        return _about_trick(name, parameter, findings)
+    if where == PRECISION:
+        head = Content.assemble((PRECISION, "bold $text-accent"), "  ", (" | ".join(PRECISIONS), "$muted"))
+        words = "Type of the computation. Other than float32 it is the trick mixed_precision:"
+        return Content("\n\n").join([head, Content(words), _about_trick(MixedPrecision.name, "", findings)])
+    parts = [_about_field(where)]
     if where == "model" and draft.recipe.model in MODELS:
-        return Content("\n\n").join([_about_field(where), _about_model(draft.recipe.model)])
-    return _about_field(where)
+        parts.append(_about_model(draft.recipe.model))
+    if where in _NEEDS_MEMORY:
+        parts += _about_memory(draft)
+    return Content("\n\n").join(parts)
 
 
-def about_recipe(draft: Draft) -> Content:
-    """Return the help on a preset."""
+def about_recipe(draft: Draft, is_own: bool = False) -> Content:
+    """Return the help on a recipe.
+
+    Args:
+        draft: The recipe.
+        is_own: Whether it is one of the user's. Defaults to False.
+    """
     recipe = draft.base
     lines = [Content(recipe.description or recipe.name)]
+    if draft.parent is not None:
+        lines.append(_entry("From run", draft.parent))
     if recipe.published:
         lines.append(_entry("Published", recipe.published))
     lines.append(
@@ -66,12 +88,20 @@ def about_recipe(draft: Draft) -> Content:
             ]
         )
     )
+    lines += _about_memory(draft)
     if draft.edited:
-        lines.append(Content.styled("Edited: u goes back to the preset.", "$text-warning"))
+        lines.append(Content.styled("Edited: u undoes, ctrl+s saves it as a recipe of yours.", "$text-warning"))
+    if is_own:
+        lines.append(Content.styled("Yours: R renames it, D deletes it.", "$muted"))
     return Content("\n\n").join(lines)
 
 
-def _about_trick(name: str, parameter: str) -> Content:
+def about_broken(error: str) -> Content:
+    """Return what there is to say of a recipe that cannot be used."""
+    return Content("\n\n").join([Content.styled(error, "$text-error"), Content("D deletes the file.")])
+
+
+def _about_trick(name: str, parameter: str, findings: str) -> Content:
     trick = TRICKS[name]
     first, _, rest = trick.help().partition("\n")
     parts = [Content.styled(first, "bold")]
@@ -90,6 +120,8 @@ def _about_trick(name: str, parameter: str) -> Content:
     if trick.conflicts:
         facts.append(_entry("Excludes", ", ".join(sorted(trick.conflicts))))
     facts.append(_entry("Changes", ", ".join(stage.replace("_", " ") for stage in trick.stages())))
+    if findings:
+        facts.append(_entry("Here", findings))
     return Content("\n\n").join([*parts, Content("\n").join(facts)])
 
 
@@ -113,6 +145,24 @@ def _about_field(where: str) -> Content:
             _entry("Default", default),
         ]
     )
+
+
+def _about_memory(draft: Draft) -> list[Content]:
+    memory = draft.memory()
+    if memory is None:
+        return []
+    images = f"{memory.images} images at once"
+    parts = [_entry(name.capitalize(), as_text(size)) for name, size in memory.parts().items()]
+    return [
+        Content("\n").join(
+            [
+                _entry("Parameters", f"{memory.parameters:,}"),
+                _entry("Memory", f"about {as_text(memory.total)} on each device, {images}"),
+                *(Content("  ") + part for part in parts),
+                Content.styled("What the framework and the device's libraries take comes on top.", "$faint"),
+            ]
+        )
+    ]
 
 
 def _about_model(name: str) -> Content:

@@ -46,7 +46,7 @@ class ChecksPanel(OptionList):
             self.add_options([Option(_prompt(problem)) for problem in problems])
         else:
             self.add_option(
-                Option(Content.assemble(("✓", "bold $success"), " Ready: l or F5 launches it."), disabled=True)
+                Option(Content.assemble(("✓", "bold $success"), " Ready: l launches it, a queues it."), disabled=True)
             )
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

@@ -1,24 +1,25 @@
-"""SetupPanel: the presets, and the fields of the chosen recipe."""
+"""SetupPanel: the recipes, and the fields of the chosen recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
-from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Label, OptionList
-from textual.widgets.option_list import Option
+from textual.widgets import Label
 
+from keras_tricks.memory_estimate import as_text
 from keras_tricks.model_facts import MODELS
 from keras_tricks.recipe import Recipe
-from tui.draft import Draft
-from tui.widgets.editors import Editor, MenuEditor, editor_for
+from tui.draft import PRECISION, PRECISIONS, Draft
+from tui.widgets.editors import ChoiceEditor, Editor, MenuEditor, editor_for
+from tui.widgets.recipe_list import RecipeList
 
+_FIRST = ("model", "data", "epochs", "batch_size", "replicas", PRECISION)
 _NOT_SHOWN = ("name", "description", "published", "tricks")
-FIELDS = (*(field for field in Recipe.model_fields if field not in _NOT_SHOWN), "name")
+FIELDS = (*_FIRST, *(field for field in Recipe.model_fields if field not in (*_FIRST, *_NOT_SHOWN)), "name")
 """The fields of a recipe that are edited, in the order in which they are shown."""
 
 
@@ -45,11 +46,9 @@ class FieldRow(Horizontal):
 
 
 class SetupPanel(VerticalScroll, can_focus=False):
-    """The presets, and the fields of the chosen recipe.
+    """The recipes, and the fields of the chosen one.
 
     Args:
-        drafts: The draft of each preset.
-        chosen: The preset to begin with.
         data_names: Data sets to complete a typed name from.
     """
 
@@ -58,52 +57,33 @@ class SetupPanel(VerticalScroll, can_focus=False):
         Binding("up", "step(-1)", "Field before", show=False),
     ]
 
-    def __init__(self, drafts: Mapping[str, Draft], chosen: str, data_names: Iterable[str]) -> None:
+    def __init__(self, data_names: Iterable[str]) -> None:
         super().__init__(id="setup")
         self.border_title = "Recipe"
-        self._drafts = drafts
-        self._chosen = chosen
         self._data_names = tuple(data_names)
 
     def compose(self) -> ComposeResult:
-        """Yield the list of presets; the fields come with `fill`."""
-        yield OptionList(id="recipes", markup=False)
+        """Yield the list of recipes; the fields come with `fill`."""
+        yield RecipeList()
 
-    async def fill(self) -> None:
+    async def fill(self, draft: Draft) -> None:
         """Add a row for each field, which takes longer than a first paint should."""
-        draft = self._drafts[self._chosen]
-        rows = []
-        for where in FIELDS:
-            text = draft.text(where)
-            if where == "model":
-                editor: Editor = MenuEditor(where, text, tuple(MODELS))
-            else:
-                suggestions = self._data_names if where == "data" else ()
-                editor = editor_for(where, Recipe.model_fields[where], text, suggestions)
-            rows.append(FieldRow(where, editor))
-        await self.mount_all(rows)
+        await self.mount_all([FieldRow(where, self._editor(where, draft.text(where))) for where in FIELDS])
 
-    def on_mount(self) -> None:
-        """List the presets."""
-        recipes = self.query_one("#recipes", OptionList)
-        recipes.add_options([Option(self._option(name), id=name) for name in self._drafts])
-        recipes.highlighted = list(self._drafts).index(self._chosen)
-
-    def show(self, chosen: str, wrong: set[str]) -> None:
+    def show(self, draft: Draft, wrong: set[str]) -> None:
         """Show a draft.
 
         Args:
-            chosen: Its preset.
+            draft: The draft.
             wrong: The fields about which there is an error.
         """
-        self._chosen = chosen
-        self.border_title = "Recipe · ● edited" if self._drafts[chosen].edited else "Recipe"
-        recipes = self.query_one("#recipes", OptionList)
-        for name in self._drafts:
-            if recipes.get_option(name).prompt != self._option(name):
-                recipes.replace_option_prompt(name, self._option(name))
+        self.border_title = "Recipe · ● edited" if draft.edited else "Recipe"
+        memory = draft.memory()
+        self.border_subtitle = (
+            f"{memory.parameters / 1e6:.2f} M · about {as_text(memory.total)}" if memory is not None else ""
+        )
         for row in self.query(FieldRow):
-            row.show(self._drafts[chosen].text(row.where), row.where in wrong)
+            row.show(draft.text(row.where), row.where in wrong)
 
     def action_step(self, direction: int) -> None:
         """Go to the next field, or to the one before."""
@@ -111,8 +91,9 @@ class SetupPanel(VerticalScroll, can_focus=False):
         place = stops.index(self.screen.focused) if self.screen.focused in stops else 0
         stops[max(0, min(len(stops) - 1, place + direction))].focus()
 
-    def _option(self, name: str) -> Content:
-        draft = self._drafts[name]
-        return Content.assemble(
-            "▸" if name == self._chosen else " ", ("●", "$warning") if draft.edited else " ", " ", name
-        )
+    def _editor(self, where: str, text: str) -> Editor:
+        if where == "model":
+            return MenuEditor(where, text, tuple(MODELS))
+        if where == PRECISION:
+            return ChoiceEditor(where, text, PRECISIONS)
+        return editor_for(where, Recipe.model_fields[where], text, self._data_names if where == "data" else ())
