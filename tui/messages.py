@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from textual.message import Message
 
 from keras_tricks.runs.summary import RunSummary
+from tui.run_comparer import Comparison
 from tui.run_watcher import RunView
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ class RunsRead(Message):
     def __init__(self, rows: list[RunSummary]) -> None:
         super().__init__()
         self.rows = rows
+
+
+class RunsCompared(Message):
+    """The marked runs were looked at."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__()
+        self.comparison = comparison
 
 
 class RunsUnreadable(Message):
