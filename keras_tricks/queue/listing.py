@@ -11,7 +11,7 @@ from keras_tricks.presets import command
 from keras_tricks.queue.order import Item
 from keras_tricks.queue.run_queue import Lane, RunQueue
 from keras_tricks.recipe import Recipe, RecipeError
-from keras_tricks.runs import RunError, open_run
+from keras_tricks.runs import RunError, open_run, schema
 from keras_tricks.runs.summary import RunFacts, RunSummary, broken, read_facts, summarize
 
 RunnerState = Literal["running", "stopping", "none", "gone"]
@@ -68,8 +68,17 @@ class Listing:
     ended: tuple[QueuedRun, ...]
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What was read of a run, and when its status had been written."""
+
+    changed: int
+    summary: RunSummary
+    differs: str
+
+
 class QueueLister:
-    """Look at the queue under a folder of runs.
+    """Look at the queue under a folder of runs; what has not changed since the last look is not read again.
 
     Args:
         root: The folder of run directories.
@@ -78,7 +87,7 @@ class QueueLister:
     def __init__(self, root: str | Path):
         self._root = Path(root)
         self._queue = RunQueue(root)
-        self._known: dict[str, tuple[RunFacts, str]] = {}
+        self._known: dict[str, _Known] = {}
 
     def look(self) -> Listing:
         """Return the queue as it stands.
@@ -119,29 +128,36 @@ class QueueLister:
 
     def _read(self, name: str) -> tuple[RunSummary, str]:
         directory = self._root / name
-        if not directory.is_dir():
-            return broken(directory, "Its directory was removed."), ""
+        known = self._known.get(name)
         try:
+            changed = (directory / schema.STATUS_FILE).stat().st_mtime_ns
+            if known is not None and known.changed == changed and not known.summary.is_live:
+                return known.summary, known.differs
             run = open_run(directory)
-            facts, differs = self._known.get(name) or _facts_and_differences(read_facts(run))
-            self._known[name] = facts, differs
-            return summarize(run, facts), differs
-        except RunError as error:
+            facts = read_facts(run) if known is None else known.summary.facts
+            differs = _differences(facts) if known is None else known.differs
+            summary = summarize(run, facts)
+        except FileNotFoundError:
+            reason = f"It has no {schema.STATUS_FILE}." if directory.is_dir() else "Its directory was removed."
+            return broken(directory, reason), ""
+        except (RunError, OSError) as error:
             return broken(directory, str(error)), ""
+        self._known[name] = _Known(changed, summary, differs)
+        return summary, differs
 
 
-def _facts_and_differences(facts: RunFacts) -> tuple[RunFacts, str]:
-    """Add what is special about a run: its place in an ablation, and what its recipe changes in its preset."""
+def _differences(facts: RunFacts) -> str:
+    """Say what is special about a run: its place in an ablation, and what its recipe changes in its preset."""
     words = [] if facts.ablation is None else [str(facts.ablation.get("variant", ""))]
     try:
         recipe = Recipe.from_document(_document(facts))
         changes = shlex.split(command(recipe, recipe.name))[3:]
     except RecipeError:
-        return facts, " ".join([*words, *facts.tricks])
+        return " ".join([*words, *facts.tricks])
     for option, value in zip(changes[::2], changes[1::2], strict=True):
         sign = {"--no-trick": "-", "--trick": "" if "." in value else "+"}.get(option, "")
         words.append(sign + value)
-    return facts, " ".join(words)
+    return " ".join(words)
 
 
 def _document(facts: RunFacts) -> dict[str, Any]:

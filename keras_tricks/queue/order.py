@@ -125,8 +125,11 @@ class Order(BaseModel):
         return self._with_lane(lane, (taken, *(other for other in self.items(lane) if other is not item)))
 
     def with_ended(self, run: str, time: float, reason: str | None = None) -> Order:
-        """Note that a lane is done with a run."""
-        lane, item = self.find(run)
+        """Note that a lane is done with a run; one that somebody took out meanwhile stays out."""
+        try:
+            lane, item = self.find(run)
+        except RunError:
+            return self
         entry = Ended(run=run, lane=lane, added=item.added, ended=time, reason=reason)
         ended = (*(other for other in self.ended if other.run != run), entry)[-KEPT_ENDED:]
         return self.without(run).model_copy(update={"ended": ended})

@@ -1,6 +1,7 @@
 """The order of the queue: as a value, against a plain model; and as files, changed by several processes at once."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,8 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from keras_tricks import tricks
 from keras_tricks.presets import presets
-from keras_tricks.queue import RunQueue, lane_name, place_of
+from keras_tricks.queue import QueueLister, RunQueue, lane_name, place_of
 from keras_tricks.queue.lane import lane_environment
 from keras_tricks.queue.order import Order
 from keras_tricks.runs import RunError, list_runs
@@ -144,6 +146,28 @@ def test_nothing_is_left_of_a_run_that_cannot_be_queued(queue, monkeypatch):
     with pytest.raises(RunError, match="schema version 99"):
         queue.read()
     assert [found.id for found in list_runs(queue.root)] == [run.id]
+
+
+def test_a_run_whose_directory_is_gone_is_listed_as_that_and_can_be_taken_out(queue):
+    run = queue.add(presets()["quickstart"])
+    lister = QueueLister(queue.root)
+    first = lister.look().lanes[0].runs[0].summary
+    assert lister.look().lanes[0].runs[0].summary is first, "It is read once."
+    shutil.rmtree(run.directory)
+    gone = lister.look().lanes[0].runs[0].summary
+    assert (gone.state, gone.error) == ("broken", "Its directory was removed.")
+    queue.remove(run.id)
+    assert lister.look().lanes == ()
+
+
+def test_what_differs_from_the_preset_is_listed(queue):
+    recipe = presets()["quickstart"].changed(epochs=3).without_trick("label_smoothing")
+    recipe = recipe.with_trick(tricks.GradientClipping()).with_trick(tricks.CosineDecay(final_fraction=0.5))
+    queue.add(recipe, ablation={"id": "a", "variant": "only mixup", "place": 1})
+    queue.add(recipe.changed(name="of_my_own"))
+    own, other = (run.differs for run in QueueLister(queue.root).look().lanes[0].runs)
+    assert own == "only mixup epochs=3 -label_smoothing cosine_decay.final_fraction=0.5 +gradient_clipping"
+    assert other.startswith("linear_scaling cosine_decay warmup")
 
 
 def test_relative_paths_of_a_recipe_mean_the_folder_where_it_was_queued(queue, tmp_path, monkeypatch):
