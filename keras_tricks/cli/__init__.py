@@ -19,6 +19,7 @@ from keras_tricks.cli import (
     runs_commands,
     signal_propagation_command,
     train_commands,
+    variants_command,
 )
 from keras_tricks.cli.options import RunsDir, runs_root, say
 from keras_tricks.recipe import Recipe, RecipeError
@@ -36,6 +37,7 @@ app = typer.Typer(
 train_commands.add_to(app)
 app.add_typer(runs_commands.app, name="runs")
 app.add_typer(queue_commands.app, name="queue")
+variants_command.add_to(queue_commands.app)
 inference.add_to(app)
 export_command.add_to(app)
 catalogue.add_to(app)

@@ -43,7 +43,7 @@ class TrickRow(Horizontal):
         """Whether all words are in its name, summary, paper or group; `on` and `off` ask for its state."""
         on = self.has_class("-on")
         states = {"on": on, "off": not on}
-        return all(states[word] if word in states else word in self._words for word in words)
+        return all(states.get(word, word in self._words) for word in words)
 
     def show(self, draft: Draft, problems: Mapping[str, str]) -> None:
         """Show the trick as it is in `draft`; `problems` maps what is wrong to a short word."""
