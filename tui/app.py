@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +18,7 @@ from keras_tricks.presets import presets
 from keras_tricks.user_config import ConfigError, Preferences
 from tui.messages import Notice, RunDeleted, RunLaunched
 from tui.selection import Selection
+from tui.terminal import Terminal, end_as_hung_up
 
 THEME = Theme(
     name="keras-tricks",
@@ -121,6 +124,7 @@ class KerasTricksApp(App[None]):
         self.selection = Selection()
         self.killed: set[Path] = set()
         self.trainers: set[int] = set()
+        self._terminal = Terminal()
         self._trouble = ""
         try:
             self.preferences = Preferences.load()
@@ -137,8 +141,12 @@ class KerasTricksApp(App[None]):
         self.set_keymap(self.preferences.keys)
 
     def on_mount(self) -> None:
-        """Look now and then whether a trainer that was started here has ended; remember a theme that is chosen."""
+        """Look now and then after trainers and terminal; remember a theme that is chosen."""
         self.set_interval(2, self._reap)
+        self.set_interval(1, self._end_with_terminal)
+        if not self.is_headless and not self.is_web:
+            # Without a handler SIGTERM would leave the terminal as no shell can use it.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.theme_changed_signal.subscribe(self, lambda theme: self.remember(theme=theme.name))
         if self._trouble:
             self.post_message(Notice(self._trouble, "error"))
@@ -210,6 +218,10 @@ class KerasTricksApp(App[None]):
         if message.directory == self.watched:
             self.watched = None
         self.selection.forget(message.directory)
+
+    def _end_with_terminal(self) -> None:
+        if self._terminal.is_closed():
+            end_as_hung_up()
 
     def _reap(self) -> None:
         """Take note of the end of trainers that were started here, which would stay zombies else."""

@@ -51,4 +51,6 @@ class ModeBar(Horizontal):
 
     def set_subject(self, text: str) -> None:
         """Say what the screen is about, at the right end."""
-        self.query_one(".subject", Static).update(Content(text))
+        subject = self.query_one(".subject", Static)
+        if subject.content != Content(text):
+            subject.update(Content(text))
