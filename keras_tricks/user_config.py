@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,6 +36,8 @@ class Preferences(BaseModel):
         keys: The user's own keys by the id of the binding, as `{"live.stop": "x"}`.
         refresh_s: Seconds between two looks at the runs; None for one, or two over SSH.
         columns: Keys of the columns of the list of runs, in order; None for those that fit.
+        charts: Metrics that the live mode charts, in order; None for the usual ones.
+        x_axis: What x counts in the live mode: `epoch`, `time` or `step`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -43,6 +46,8 @@ class Preferences(BaseModel):
     keys: dict[str, str] = Field(default_factory=dict)
     refresh_s: float | None = Field(None, gt=0, le=60)
     columns: tuple[str, ...] | None = None
+    charts: tuple[str, ...] | None = None
+    x_axis: Literal["epoch", "time", "step"] = "epoch"
 
     @classmethod
     def load(cls) -> Preferences:

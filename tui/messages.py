@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from textual.message import Message
 
 from keras_tricks.runs.summary import RunSummary
+from tui.machine import MachineLoad
 from tui.run_comparer import Comparison
 from tui.run_watcher import RunView
 
@@ -70,6 +71,14 @@ class RunRead(Message):
     def __init__(self, view: RunView) -> None:
         super().__init__()
         self.view = view
+
+
+class MachineRead(Message):
+    """This machine was looked at."""
+
+    def __init__(self, load: MachineLoad) -> None:
+        super().__init__()
+        self.load = load
 
 
 class RunUnreadable(Message):

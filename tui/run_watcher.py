@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from pydantic import ValidationError
 
 from keras_tricks.runs import (
     LIVE_STATES,
     Event,
     JsonLines,
-    MetricRow,
-    MetricsHistory,
-    Run,
     RunError,
     Status,
+    open_run,
+    run_directories,
     schema,
 )
-
-Points = tuple[tuple[float, ...], tuple[float, ...]]
-"""The x and the y of a curve."""
-
-_FIRST_LOG_BYTES = 64 * 1024
-_TERMINAL_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[^\[]|[\x00-\x08\x0b-\x1f\x7f]")
+from tui.curves import Curve, Curves
+from tui.log_tail import LogNews, LogTail
+from tui.machine import TrainerLoad, TrainerProcesses
 
 
 @dataclass(frozen=True)
@@ -38,17 +31,16 @@ class RunView:
     Args:
         directory: The run directory.
         name: The recipe's name.
-        about: Model and data.
+        about: Model and data, or what wrote the run.
         status: Its status, with the true state.
+        is_read_only: Whether it can only be looked at.
+        has_recipe: Whether its training can be repeated from a recipe.
         stop_requested: Whether it was asked to stop and has not stopped yet.
-        curves: The points of each metric. x counts epochs, or steps while the number of epochs is unknown.
-        x_label: What x counts.
-        new_log_lines: Log lines since the last look.
-        log_restarted: Whether the log begins again with these lines.
+        curves: The points of each metric.
+        log: Log lines since the last look.
         events: All events.
         broken_lines: Lines of the metrics that could not be read.
-        cpu_percent: Load of the trainer, 100 for one core; None where it cannot be known.
-        memory_bytes: Memory that the trainer holds.
+        trainer: Load of the trainer; None where it cannot be known.
         killed: Whether it was killed from here.
     """
 
@@ -56,15 +48,14 @@ class RunView:
     name: str
     about: str
     status: Status
+    is_read_only: bool
+    has_recipe: bool
     stop_requested: bool
-    curves: dict[str, Points]
-    x_label: str
-    new_log_lines: list[str]
-    log_restarted: bool
+    curves: dict[str, Curve]
+    log: LogNews
     events: tuple[Event, ...]
     broken_lines: int
-    cpu_percent: float | None
-    memory_bytes: int | None
+    trainer: TrainerLoad | None
     killed: bool = False
 
     @property
@@ -79,15 +70,16 @@ class RunView:
         """Whether a trainer works on it."""
         return self.status.state in LIVE_STATES
 
-    def last(self, metric: str) -> float | None:
-        """The newest value of a metric."""
-        return self.status.last.get(metric)
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its trainer works, or worked, on another host."""
+        return self.status.host not in ("", socket.gethostname())
 
-
-@dataclass
-class _Curve:
-    x: list[int] = field(default_factory=list)
-    y: list[float] = field(default_factory=list)
+    @property
+    def steps_per_epoch(self) -> float | None:
+        """Steps of an epoch; None while the number of epochs is unknown."""
+        status = self.status
+        return status.steps / status.epochs if status.steps and status.epochs else None
 
 
 class RunWatcher:
@@ -102,18 +94,20 @@ class RunWatcher:
 
     def __init__(self, directory: Path):
         self.directory = directory
-        self._run = Run(directory)
+        self._run = open_run(directory)
         document = self._run.document()
         recipe = document.get("recipe")
+        self._has_recipe = isinstance(recipe, dict)
         recipe = recipe if isinstance(recipe, dict) else {}
         self._name = str(document.get("name") or directory.name)
-        self._about = " on ".join(str(recipe[key]) for key in ("model", "data") if key in recipe)
-        self._history = MetricsHistory(directory / schema.METRICS_FILE)
-        self._curves: dict[str, _Curve] = {}
+        words = [str(recipe[key]) for key in ("model", "data") if key in recipe]
+        self._about = " on ".join(words) or str(document.get("written_by") or "")
+        self._history = self._run.history()
+        self._curves = Curves()
         self._event_lines = JsonLines(directory / schema.EVENTS_FILE)
         self._events: list[Event] = []
-        self._log = _LogTail(directory / schema.LOG_FILE)
-        self._process: psutil.Process | None = None
+        self._log = LogTail(directory / schema.LOG_FILE)
+        self._processes = TrainerProcesses()
 
     def look(self) -> RunView:
         """Read what is new.
@@ -125,48 +119,33 @@ class RunWatcher:
         status = self._run.status()
         self._read_metrics()
         self._read_events()
-        log_lines, log_restarted = self._log.read()
-        cpu_percent, memory_bytes = self._measure_process(status)
-        steps_per_epoch = status.steps / status.epochs if status.steps and status.epochs else None
         return RunView(
             directory=self.directory,
             name=self._name,
             about=self._about,
             status=status,
+            is_read_only=self._run.is_read_only,
+            has_recipe=self._has_recipe,
             stop_requested=(self.directory / schema.STOP_FILE).exists(),
-            curves={name: _points(curve, steps_per_epoch) for name, curve in self._curves.items()},
-            x_label="epoch" if steps_per_epoch else "step",
-            new_log_lines=log_lines,
-            log_restarted=log_restarted,
+            curves=self._curves.show(),
+            log=self._log.read(),
             events=tuple(self._events),
             broken_lines=self._history.broken_lines,
-            cpu_percent=cpu_percent,
-            memory_bytes=memory_bytes,
+            trainer=self._trainer_load(status),
         )
 
     def _read_metrics(self) -> None:
-        rows_before = len(self._history.rows)
-        new = self._history.update()
-        if len(self._history.rows) == rows_before + len(new):
-            self._extend_curves(new)
-        else:
+        rows = self._history.read()
+        if self._history.restarted:
             self._curves.clear()
-            self._extend_curves(self._history.rows)
-
-    def _extend_curves(self, rows: Iterable[MetricRow]) -> None:
         for row in rows:
-            if row.kind not in ("step", "epoch"):
-                continue
-            for name, value in row.values.items():
-                curve = self._curves.setdefault(name, _Curve())
-                if curve.x and curve.x[-1] == row.step:
-                    curve.y[-1] = value
-                else:
-                    curve.x.append(row.step)
-                    curve.y.append(value)
+            self._curves.add(row)
 
     def _read_events(self) -> None:
-        records = list(self._event_lines)
+        if self._run.is_read_only:
+            self._events = self._run.events()
+            return
+        records = iter(self._event_lines)
         if self._event_lines.restarted:
             self._events.clear()
         for record in records:
@@ -175,59 +154,10 @@ class RunWatcher:
             except ValidationError:
                 self._event_lines.broken_lines += 1
 
-    def _measure_process(self, status: Status) -> tuple[float | None, int | None]:
-        if status.state not in LIVE_STATES or status.host != socket.gethostname() or status.pid is None:
-            self._process = None
-            return None, None
-        try:
-            if self._process is None or self._process.pid != status.pid:
-                self._process = psutil.Process(status.pid)
-                self._process.cpu_percent()
-                return None, self._process.memory_info().rss
-            return self._process.cpu_percent(), self._process.memory_info().rss
-        except psutil.Error:
-            self._process = None
-            return None, None
-
-
-class _LogTail:
-    """The lines of a growing text file, from near its end on, without terminal control codes."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._inode: int | None = None
-        self._offset = 0
-        self._rest = b""
-
-    def read(self) -> tuple[list[str], bool]:
-        """Return the lines since the last reading, and whether the file began anew."""
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError:
-            return [], False
-        with file:
-            facts = os.fstat(file.fileno())
-            restarted = facts.st_ino != self._inode or facts.st_size < self._offset
-            skipped = False
-            if restarted:
-                self._inode, self._rest = facts.st_ino, b""
-                self._offset = max(0, facts.st_size - _FIRST_LOG_BYTES)
-                skipped = self._offset > 0
-            file.seek(self._offset)
-            data = self._rest + file.read()
-            self._offset = file.tell()
-        whole, _, self._rest = data.rpartition(b"\n")
-        lines = whole.decode(errors="replace").split("\n") if whole else []
-        return [_plain(line) for line in lines[skipped:]], restarted
-
-
-def _plain(line: str) -> str:
-    """The line as a terminal would leave it: what follows the last carriage return, without control codes."""
-    return _TERMINAL_CODES.sub("", line.rstrip("\r").rpartition("\r")[2]).expandtabs()
-
-
-def _points(curve: _Curve, steps_per_epoch: float | None) -> Points:
-    return tuple(step / (steps_per_epoch or 1.0) for step in curve.x), tuple(curve.y)
+    def _trainer_load(self, status: Status) -> TrainerLoad | None:
+        if status.state not in LIVE_STATES or status.host != socket.gethostname():
+            return None
+        return self._processes.look(status)
 
 
 def newest_run(root: Path) -> Path | None:
@@ -238,13 +168,12 @@ def newest_run(root: Path) -> Path | None:
     """
     if not root.exists():
         return None
+    os.scandir(root).close()
     newest = newest_readable = None
-    for path in sorted((path for path in root.iterdir() if path.is_dir()), reverse=True):
+    for path in run_directories(root):
         try:
-            if not (path / schema.RECIPE_FILE).is_file():
-                continue
+            run = open_run(path)
             newest = newest or path
-            run = Run(path)
             run.document()
             if run.status().state in LIVE_STATES:
                 return path

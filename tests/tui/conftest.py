@@ -12,6 +12,7 @@ import pytest
 from keras_tricks.presets import presets
 from keras_tricks.runs import Best, RunWriter, create_run, schema
 from tui.app import KerasTricksApp
+from tui.machine import Machine, MachineLoad
 
 STEPS_PER_EPOCH = 22
 ABSENT_PID = 2**22 + 1
@@ -98,6 +99,13 @@ class RunStore:
         )
         writer.log(f"epoch {epoch + 1}/{epochs}  loss {values['loss']:.4g}  val_loss {values['val_loss']:.4g}")
         writer.event("checkpoint", f"epoch {epoch + 1} saved")
+
+
+@pytest.fixture(autouse=True)
+def _idle_machine(monkeypatch):
+    """Let this machine look the same at all times."""
+    load = MachineLoad(0.0, 4 * 2**30, 16 * 2**30, (), "no NVIDIA GPU")
+    monkeypatch.setattr(Machine, "look", lambda self: load)
 
 
 @pytest.fixture

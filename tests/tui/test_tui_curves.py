@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.widgets.axis import LinearAxis, LogAxis
-from tui.widgets.curve import logarithm, segments, smoothed, thinned
+from tui.widgets.curve import logarithm, polyline, smoothed, thinned
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=80)
 
@@ -45,17 +45,19 @@ def test_logarithm_keeps_what_has_none_apart():
     np.testing.assert_array_equal(result, [2, -math.inf, -math.inf, math.nan, math.inf])
 
 
-def test_segments_end_at_gaps():
+def test_a_line_ends_at_gaps():
     x = np.arange(7.0)
     y = np.array([math.nan, 1, 2, math.inf, 3, math.nan, math.nan])
-    assert [list(piece) for piece, _ in segments(x, y)] == [[1, 2], [4]]
-    assert segments(x, np.full(7, math.nan)) == []
+    line = polyline(x, y, 10, (0.0, 6.0))
+    assert line.x.tolist() == [1, 2, 4] and line.joined.tolist() == [False, True, False]
+    assert not len(polyline(x, np.full(7, math.nan), 10, (0.0, 6.0)).x)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=400), st.integers(1, 40))
 def test_thinning_keeps_extremes_and_two_points_a_column(values, columns):
     x, y = np.arange(len(values), dtype=float), np.array(values)
-    thin_x, thin_y = thinned(x, y, columns, (0.0, len(values) - 1.0))
+    kept = thinned(x, y, columns, (0.0, len(values) - 1.0))
+    thin_x, thin_y = x[kept], y[kept]
     assert len(thin_x) <= 2 * columns
     assert thin_y.min() == y.min() and thin_y.max() == y.max()
     assert (np.diff(thin_x) > 0).all()

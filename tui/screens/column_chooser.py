@@ -1,4 +1,4 @@
-"""ColumnChooser: which columns the list of runs shows, and in which order."""
+"""ColumnChooser: which of many things are shown, and in which order."""
 
 from __future__ import annotations
 
@@ -14,37 +14,43 @@ from textual.widgets.option_list import Option
 
 
 class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
-    """The columns; the answer is the chosen ones in order, an empty tuple for those that fit, None for no change.
+    """The columns; the answer is the chosen ones in order, an empty tuple for the usual ones, None for no change.
 
     Args:
         chosen: The columns that are shown.
         known: All that there are.
+        title: What they are.
+        usual: Which are shown unless the user chooses.
     """
 
     BINDINGS = [
         Binding("space", "toggle_column", "Add/remove", id="columns.toggle"),
         Binding("u", "move(-1)", "Up", id="columns.up"),
         Binding("d", "move(1)", "Down", id="columns.down"),
-        Binding("x", "reset", "Those that fit", id="columns.reset"),
+        Binding("x", "reset", "Usual", id="columns.reset"),
         Binding("enter", "accept", "Done", id="columns.accept", priority=True),
         Binding("slash", "search", "Search", id="columns.search"),
         Binding("escape", "cancel", "Cancel", id="columns.cancel"),
     ]
 
-    def __init__(self, chosen: Sequence[str], known: Sequence[str]) -> None:
+    def __init__(
+        self, chosen: Sequence[str], known: Sequence[str], title: str = "Columns", usual: str = "those that fit"
+    ) -> None:
         super().__init__()
+        self._title = title
+        self._usual = usual
         self._chosen = list(chosen)
         self._known = list(dict.fromkeys([*chosen, *known]))
 
     def compose(self) -> ComposeResult:
         """Yield a search, the columns and the keys."""
         with Vertical(id="columns") as box:
-            box.border_title = "Columns"
+            box.border_title = self._title
             yield Input(placeholder="/ searches", id="column-search", compact=True)
             yield OptionList(id="column-list", compact=True)
             yield Static(
                 Content.from_markup(
-                    "[b $accent]Space[/] add, remove   [b $accent]u d[/] move   [b $accent]x[/] those that fit\n"
+                    f"[b $accent]Space[/] add, remove   [b $accent]u d[/] move   [b $accent]x[/] {self._usual}\n"
                     "[b $accent]Enter[/] done   [b $accent]Esc[/] cancel"
                 ),
                 id="column-keys",
@@ -93,7 +99,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         self.query_one(Input).focus()
 
     def action_reset(self) -> None:
-        """Show those that fit."""
+        """Show the usual ones."""
         self.dismiss(())
 
     def action_accept(self) -> None:

@@ -9,23 +9,25 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 from textual.content import Content
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
-from keras_tricks.runs import Event, RunError
+from keras_tricks.runs import Event, RunError, schema
 from tui.formats import clock_time
-from tui.messages import NoRuns, RunRead, RunUnreadable
+from tui.machine import Machine
+from tui.messages import MachineRead, NoRuns, Notice, RunRead, RunUnreadable
 from tui.run_lister import reason_without_path
 from tui.run_watcher import RunView, RunWatcher, newest_run
+from tui.screens.column_chooser import ColumnChooser
 from tui.screens.run_actions import ChosenRun, RunActions
-from tui.widgets.chart import Chart, Line
+from tui.widgets.chart_grid import ChartGrid
+from tui.widgets.charted_metrics import USUAL, charted
 from tui.widgets.follow_log import FollowLog
 from tui.widgets.run_header import RunHeader
-
-SMOOTHING_LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
+from tui.widgets.system_panel import SystemPanel
 
 
 class LiveScreen(RunActions):
-    """Watch one run: state, progress, charts, log and events, looked at once a second."""
+    """Watch one run: state, progress, charts, log, events and the load of the machine."""
 
     MODE = "live"
     AUTO_FOCUS = ""
@@ -34,34 +36,53 @@ class LiveScreen(RunActions):
         ("s", "stop: end the step and keep the checkpoint; again: terminate"),
         ("K", "kill, after a question"),
         ("r", "resume from the last checkpoint"),
-        ("y", "logarithmic axes for loss and learning rate"),
+        ("c", "choose what is charted"),
+        ("x", "x counts epochs, training time, or steps"),
+        ("y", "logarithmic y where it suits, or of the chart with the focus"),
         ("+ -", "smooth the curves more or less"),
-        ("z", "zoom the panel with the focus; Esc goes back"),
+        ("↑ ↓ ← →", "in a chart: zoom and pan x, in all charts; the wheel does it too"),
+        ("0", "all of x again"),
+        (", .", "move the cursor, whose values stand in the titles; or the mouse"),
+        ("z", "the panel with the focus fills the screen; Esc goes back"),
         ("l", "log and events, or all charts"),
+        ("g", "the load of trainer, machine and GPUs"),
+        ("/", "search the log, or the events if they have the focus"),
+        ("n N", "the next line found, the one before; Esc ends the search"),
         ("f", "follow the log again after scrolling up"),
     )
 
     BINDINGS = [
+        Binding("c", "choose_charts", "Charts", id="live.charts"),
+        Binding("x", "next_axis", "X axis", show=False, id="live.x_axis"),
         Binding("y", "log_y", "Log-y", id="live.log_y"),
         Binding("plus,equals_sign", "smooth(1)", "Smooth", key_display="+ -", id="live.smooth"),
         Binding("minus", "smooth(-1)", "Rougher", show=False, id="live.rougher"),
+        Binding("0", "reset_x", "All of x", show=False, id="live.reset_x"),
+        Binding("comma", "move_cursor(-1)", "Cursor left", show=False, id="live.cursor_left"),
+        Binding("full_stop", "move_cursor(1)", "Cursor right", show=False, id="live.cursor_right"),
         Binding("z", "zoom", "Zoom", id="live.zoom"),
         Binding("l", "log", "Log", id="live.log"),
+        Binding("g", "system", "System", show=False, id="live.system"),
+        Binding("slash", "search", "Search", id="live.search"),
+        Binding("n", "search_on(1)", "Next found", show=False, id="live.next"),
+        Binding("N", "search_on(-1)", "Found before", show=False, id="live.previous"),
         Binding("f", "follow", "Follow", show=False, id="live.follow"),
+        Binding("escape", "back", "Back", show=False, id="live.back"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self._watcher: RunWatcher | None = None
+        self._machine: Machine | None = None
         self._view: RunView | None = None
         self._shown: Path | None = None
         self._looking = False
-        self._log_y = False
-        self._smoothing_level = 0
+        self._looking_at_machine = False
         self._events: tuple[Event, ...] = ()
+        self._state_shown: object = None
 
     def compose_content(self) -> ComposeResult:
-        """Yield the header, four charts, the log and the events."""
+        """Yield the header, the charts, the log, the events and the load."""
         yield Static(
             Content.from_markup(
                 "[b]No runs yet.[/b]\n\nPress [b $accent]1[/], choose a recipe, and [b $accent]l[/] launches it."
@@ -69,29 +90,12 @@ class LiveScreen(RunActions):
             id="no-run",
         )
         yield RunHeader()
-        with Container(id="charts"):
-            yield Chart(
-                "loss",
-                (Line("loss", "train", "primary"), Line("val_loss", "val", "warning", marker="◆")),
-                id="loss",
-                may_log=True,
-            )
-            yield Chart(
-                "accuracy",
-                (Line("accuracy", "train", "primary"), Line("val_accuracy", "val", "warning", marker="◆")),
-                id="accuracy",
-            )
-            yield Chart(
-                "learning rate",
-                (Line("learning_rate", "", "accent"),),
-                id="learning-rate",
-                may_log=True,
-                may_smooth=False,
-            )
-            yield Chart("images/s", (Line("images_per_second", "", "success"),), id="images-per-second")
+        yield ChartGrid(self.app.preferences.charts, self.app.preferences.x_axis)
         with Container(id="records"):
             yield FollowLog("log", id="log")
             yield FollowLog("events", id="events")
+            yield SystemPanel()
+        yield Input(placeholder="search, Enter keeps it, Esc ends it", id="log-search", compact=True)
 
     def on_mount(self) -> None:
         """Look again and again."""
@@ -104,9 +108,11 @@ class LiveScreen(RunActions):
     def chosen_run(self) -> ChosenRun | None:
         """The run that is watched."""
         view = self._view
-        return None if view is None else ChosenRun(view.directory, view.name, view.state)
+        if view is None:
+            return None
+        return ChosenRun(view.directory, view.name, view.state, view.is_read_only, view.has_recipe)
 
-    def on_run_read(self, message: RunRead) -> None:
+    async def on_run_read(self, message: RunRead) -> None:
         """Show what was seen."""
         self._looking = False
         view = replace(message.view, killed=message.view.directory in self.app.killed)
@@ -119,14 +125,14 @@ class LiveScreen(RunActions):
             self._show_another(view.directory)
         self._view = view
         self.remove_class("-no-run")
-        self._show_subject()
         self.query_one(RunHeader).show(view, self.app.clock())
         unreadable = f"{view.broken_lines} lines not readable" if view.broken_lines else ""
-        for chart in self.query(Chart):
-            chart.show(view.curves, view.x_label, unreadable if chart.id == "loss" else "")
+        await self.query_one(ChartGrid).show(view.curves, view.steps_per_epoch, unreadable)
         self._show_log(view)
         self._show_events(view)
-        self.refresh_bindings()
+        self.query_one(SystemPanel).show_run(view)
+        self._show_subject()
+        self._show_bindings()
 
     def on_run_unreadable(self, message: RunUnreadable) -> None:
         """Say why there is nothing new."""
@@ -139,7 +145,7 @@ class LiveScreen(RunActions):
         self._view = None
         self.remove_class("-no-run")
         self.query_one(RunHeader).show_trouble(message.reason)
-        self.refresh_bindings()
+        self._show_bindings()
 
     def on_no_runs(self) -> None:
         """Say how to get a run."""
@@ -147,61 +153,150 @@ class LiveScreen(RunActions):
         self._view = None
         self.add_class("-no-run")
         self._show_subject()
-        self.refresh_bindings()
+        self._show_bindings()
+
+    def on_machine_read(self, message: MachineRead) -> None:
+        """Show the load of this machine."""
+        self._looking_at_machine = False
+        self.query_one(SystemPanel).show_machine(message.load, self.app.clock())
+
+    def on_chart_grid_changed(self) -> None:
+        """Say what all charts share now."""
+        self._show_subject()
+
+    def action_choose_charts(self) -> None:
+        """Let the user choose what is charted, and remember it."""
+        grid = self.query_one(ChartGrid)
+
+        async def chosen(metrics: tuple[str, ...] | None) -> None:
+            if metrics is not None:
+                self.app.remember(charts=metrics or None)
+                await grid.choose(metrics or None)
+
+        known = charted([*USUAL, *grid.logged])
+        self.app.push_screen(ColumnChooser(grid.metrics, known, "Charts", "the usual ones"), chosen)
+
+    def action_next_axis(self) -> None:
+        """Let x count something else."""
+        grid = self.query_one(ChartGrid)
+        grid.next_axis()
+        self.app.remember(x_axis=grid.x_axis)
 
     def action_log_y(self) -> None:
-        """Turn logarithmic axes on or off, for loss and learning rate."""
-        self._log_y = not self._log_y
-        for chart in self.query(Chart):
-            chart.log_y = self._log_y
+        """Turn logarithmic axes on or off."""
+        self.query_one(ChartGrid).toggle_log()
         self._show_subject()
 
     def action_smooth(self, direction: int) -> None:
         """Smooth the curves more, or less."""
-        last = len(SMOOTHING_LEVELS) - 1
-        self._smoothing_level = max(0, min(last, self._smoothing_level + direction))
-        for chart in self.query(Chart):
-            chart.smoothing = SMOOTHING_LEVELS[self._smoothing_level]
+        self.query_one(ChartGrid).smooth(direction)
         self._show_subject()
+
+    def action_reset_x(self) -> None:
+        """Show all of x."""
+        self.query_one(ChartGrid).reset()
+
+    def action_move_cursor(self, columns: int) -> None:
+        """Move the cursor through the charts."""
+        self.query_one(ChartGrid).move_cursor(columns)
 
     def action_zoom(self) -> None:
         """Let the panel with the focus fill the screen, or go back."""
         if self.maximized is not None:
             self.minimize()
         else:
-            self.maximize(self.focused or self.query_one("#loss"))
+            self.maximize(self.focused or self.query_one(ChartGrid).charts[0])
 
     def action_log(self) -> None:
         """Show log and events, or charts in their place."""
         self.toggle_class("-charts")
 
+    def action_system(self) -> None:
+        """Show or hide the load of the machine."""
+        panel = self.query_one(SystemPanel)
+        is_shown = panel.display and not self.has_class("-charts")
+        self.remove_class("-charts")
+        self.set_class(is_shown, "-without-system")
+        self.set_class(not is_shown, "-with-system")
+        self._look()
+
     def action_follow(self) -> None:
         """Go to the end of log and events and follow them."""
         for log in self.query(FollowLog):
+            log.search("")
             log.follow()
+
+    def action_search(self) -> None:
+        """Let the user type what to search for."""
+        self.remove_class("-charts")
+        self.add_class("-searching")
+        self.set_class(self.focused is self.query_one("#events"), "-events")
+        box = self.query_one("#log-search", Input)
+        box.value = ""
+        box.focus()
+
+    def action_search_on(self, direction: int) -> None:
+        """Go to the next line found, or the one before."""
+        for log in self.query(FollowLog):
+            log.search_on(direction)
+
+    def action_back(self) -> None:
+        """End the search, leave the full screen, or take the cursor away."""
+        grid = self.query_one(ChartGrid)
+        searched = [log for log in self.query(FollowLog) if log.is_searched]
+        if self.has_class("-searching") or searched:
+            self._end_typing()
+            self.action_follow()
+        elif self.maximized is not None:
+            self.minimize()
+        elif grid.has_cursor:
+            grid.take_cursor_away()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Search while the user types."""
+        self._searched_log().search(event.value)
+
+    def on_input_submitted(self) -> None:
+        """Keep the search, and let keys go to the log again."""
+        log = self._searched_log()
+        if log.is_searched and not log.found and log.is_cut and self._view is not None:
+            where = self._view.directory / schema.LOG_FILE
+            self.post_message(Notice(f"Not in the last {len(log.lines)} lines. Older ones are in {where}"))
+        self._end_typing()
+
+    def _searched_log(self) -> FollowLog:
+        """The lines that a search is about: those with the focus the last time, else the log."""
+        return self.query_one("#events" if self.has_class("-events") else "#log", FollowLog)
+
+    def _end_typing(self) -> None:
+        self.remove_class("-searching")
+        self._searched_log().focus()
 
     def _show_another(self, directory: Path) -> None:
         self._shown = directory
         self._events = ()
         self.query_one(RunHeader).clear()
+        self.query_one(ChartGrid).forget()
         for log in self.query(FollowLog):
             log.start_anew()
 
     def _show_subject(self) -> None:
-        smoothing = SMOOTHING_LEVELS[self._smoothing_level]
-        words = [
-            "log y" if self._log_y else "",
-            f"smooth {smoothing:g}" if smoothing else "",
-            "" if self._view is None else self._view.name,
-        ]
+        words = [*self.query_one(ChartGrid).words, "" if self._view is None else self._view.name]
         self.set_subject(" · ".join(word for word in words if word))
+
+    def _show_bindings(self) -> None:
+        """Grey out what cannot be done now; only after a change, as it takes the footer a while."""
+        if self.chosen_run() != self._state_shown:
+            self._state_shown = self.chosen_run()
+            self.refresh_bindings()
 
     def _show_log(self, view: RunView) -> None:
         log = self.query_one("#log", FollowLog)
-        if view.log_restarted:
+        if view.log.restarted:
             log.start_anew()
-        if view.new_log_lines:
-            log.append(view.new_log_lines)
+        if view.log.lines:
+            log.append(view.log.lines)
+        log.say_older(schema.LOG_FILE if view.log.is_cut else "")
 
     def _show_events(self, view: RunView) -> None:
         if view.events == self._events:
@@ -215,10 +310,18 @@ class LiveScreen(RunActions):
         self._events = view.events
 
     def _look(self) -> None:
-        if self._looking or not self.is_current:
+        if not self.is_current:
             return
-        self._looking = True
-        self.run_worker(self._read, thread=True, group="look")
+        if not self._looking_at_machine and self.query_one(SystemPanel).display:
+            self._looking_at_machine = True
+            self.run_worker(self._read_machine, thread=True, group="machine")
+        if not self._looking:
+            self._looking = True
+            self.run_worker(self._read, thread=True, group="look")
+
+    def _read_machine(self) -> None:
+        self._machine = self._machine or Machine()
+        self.post_message(MachineRead(self._machine.look()))
 
     def _read(self) -> None:
         directory = self.app.watched

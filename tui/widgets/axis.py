@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from textual_plot.axis_formatter import AxisFormatter
 
-from tui.formats import number, short_exponent
+from tui.formats import duration, number, short_exponent
+
+_DAY = 86400
+_TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, _DAY)
 
 
 class LinearAxis(AxisFormatter):
@@ -15,7 +18,7 @@ class LinearAxis(AxisFormatter):
 
     Args:
         most: The largest number of ticks.
-        whole: Whether ticks stand at whole numbers only.
+        whole: Whether ticks stand at whole numbers only, where there are some.
     """
 
     def __init__(self, most: int, whole: bool = False):
@@ -24,8 +27,8 @@ class LinearAxis(AxisFormatter):
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
         """Return the places of the ticks between `min_` and `max_`."""
-        step = _round_step((max_ - min_) / min(self.most, max_ticks))
-        if self.whole:
+        step = _round_step((max_ - min_) / self.most)
+        if self.whole and max_ - min_ >= 2:
             step = max(1.0, step)
         first, last = math.ceil(min_ / step - 1e-9), math.floor(max_ / step + 1e-9)
         return [index * step for index in range(first, last + 1)]
@@ -54,15 +57,14 @@ class LogAxis(AxisFormatter):
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
         """Return the places of the ticks: powers of ten and, where there is room, 2 and 5 times these."""
-        most = min(self.most, max_ticks)
         low, high = math.floor(min_), math.ceil(max_)
         for mantissas in ((1, 2, 5), (1,)):
             ticks = [exponent + math.log10(mantissa) for exponent in range(low, high + 1) for mantissa in mantissas]
             inside = [tick for tick in ticks if min_ <= tick <= max_]
-            if len(inside) <= most:
+            if len(inside) <= self.most:
                 break
         else:
-            every = math.ceil(len(inside) / most)
+            every = math.ceil(len(inside) / self.most)
             inside = inside[::every]
         if len(inside) >= 2:
             return inside
@@ -71,6 +73,50 @@ class LogAxis(AxisFormatter):
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """Return ten to the power of each tick."""
         return [short_exponent(f"{10**tick:.2g}") for tick in ticks]
+
+
+class TimeAxis(AxisFormatter):
+    """Ticks for seconds, at round times: `30s`, `5m`, `1h30m`, `2d`.
+
+    Args:
+        most: The largest number of ticks.
+    """
+
+    def __init__(self, most: int):
+        self.most = max(2, most)
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        """Return the places of the ticks between `min_` and `max_`."""
+        least = (max_ - min_) / self.most
+        step = next((step for step in _TIME_STEPS if step >= least), None)
+        if step is None or least < 1:
+            unit = 1 if step else _DAY
+            return [tick * unit for tick in LinearAxis(self.most).get_ticks(min_ / unit, max_ / unit)]
+        first, last = math.ceil(min_ / step - 1e-9), math.floor(max_ / step + 1e-9)
+        return [float(index * step) for index in range(first, last + 1)]
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        """Return a label for each tick, down to the smallest unit that any of them needs."""
+        if any(tick % 1 for tick in ticks):
+            return [f"{label}s" for label in LinearAxis(self.most).get_labels_for_ticks(ticks)]
+        return [_time_label(round(tick)) for tick in ticks]
+
+
+def x_text(x: float, x_label: str) -> str:
+    """Return a place on an axis of `epoch`, `step` or `time` as text."""
+    if x_label == "time":
+        return duration(x)
+    return f"{x:.0f}" if x_label == "step" else f"{x:.2f}"
+
+
+def _time_label(seconds: int) -> str:
+    parts: list[str] = []
+    rest = seconds
+    for unit, name in ((_DAY, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, unit)
+        if count:
+            parts.append(f"{count:02d}{name}" if parts else f"{count}{name}")
+    return "".join(parts) or "0"
 
 
 def _round_step(least: float) -> float:

@@ -1,4 +1,4 @@
-"""Chart: curves of metrics over the epochs."""
+"""Chart: curves of metrics, with a window and a cursor that several charts can share."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from rich.segment import Segment
-from rich.style import Style
+from numpy.typing import ArrayLike
 from textual.app import ComposeResult
-from textual.containers import Grid, Vertical
 from textual.content import Content
-from textual.events import MouseScrollDown, MouseScrollUp
 from textual.reactive import reactive
-from textual.strip import Strip
 from textual.widgets import Static
-from textual_hires_canvas import Canvas
-from textual_plot import HiResMode, PlotWidget
-from textual_plot.plot_widget import Legend
+from textual_plot.axis_formatter import AxisFormatter
 
 from tui.formats import number
-from tui.run_watcher import Points
-from tui.widgets.axis import LinearAxis, LogAxis
-from tui.widgets.curve import FloatArray, column_of, logarithm, segments, smoothed, thinned
+from tui.widgets.axis import LinearAxis, LogAxis, TimeAxis, x_text
+from tui.widgets.chart_controls import ChartControls
+from tui.widgets.curve import (
+    FloatArray,
+    Polyline,
+    column_of,
+    logarithm,
+    nearest,
+    polyline,
+    smoothed,
+    with_room,
+    within,
+    y_limits_of,
+)
+from tui.widgets.plot import Plot
 
 _NOT_FINITE_MARKS = (("N", np.isnan), ("↑", np.isposinf), ("↓", np.isneginf))
+_MARGIN_LEFT = 8
+_NO_POINTS = (np.empty(0), np.empty(0))
 
 
 class Line(NamedTuple):
@@ -43,37 +51,20 @@ class Line(NamedTuple):
     marker: str = ""
 
 
-class _Canvas(Canvas):
-    """A canvas of which each segment has a style: Textual's filter for NO_COLOR fails on those without."""
+class _Drawable(NamedTuple):
+    """A curve as it is drawn: smoothed, and a logarithm where the axis is one."""
 
-    def render_line(self, y: int) -> Strip:
-        """Return a line, nothing left without a style."""
-        strip = super().render_line(y)
-        segments = [Segment(text, style or Style.null(), control) for text, style, control in strip]
-        return Strip(segments, strip.cell_length)
+    line: Line
+    x: FloatArray
+    y: FloatArray
 
 
-class _Plot(PlotWidget, can_focus=False):
-    """The plot without its keys and its zoom by wheel, so that these reach the screen."""
+class Chart(ChartControls):
+    """Curves of metrics, with their last values in the title, or those under the cursor.
 
-    def compose(self) -> ComposeResult:
-        """Yield the parts of a plot widget, with our canvas."""
-        with Grid():
-            for part in ("margin-top", "margin-left", "plot", "margin-bottom"):
-                yield _Canvas(1, 1, id=part)
-        yield Legend(id="legend")
-
-    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        event.prevent_default()
-
-    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        event.prevent_default()
-
-
-class Chart(Vertical, can_focus=True):
-    """Curves of metrics, with their last values in the title.
-
-    A value that is NaN or infinite breaks the curve, and an `N` or an arrow on the edge marks its place.
+    A value that is NaN or infinite breaks the curve, and an `N` or an arrow on the edge marks its place. Keys, wheel
+    and mouse ask for another part of x, or for another place of the cursor, by messages: who holds several charts
+    moves them together with `look_at` and `point_at`.
 
     Args:
         title: What is shown.
@@ -84,6 +75,7 @@ class Chart(Vertical, can_focus=True):
     """
 
     ALLOW_MAXIMIZE = True
+    ALLOW_SELECT = False
 
     log_y: reactive[bool] = reactive(False)
     """Whether the y axis is logarithmic."""
@@ -106,20 +98,23 @@ class Chart(Vertical, can_focus=True):
         self.may_log = may_log
         self.may_smooth = may_smooth
         self.note = ""
-        self._curves: Mapping[str, Points] = {}
-        self._x_label = "epoch"
+        self.x_label = "epoch"
+        self.x_limits: tuple[float, float] | None = None
+        self.is_zoomed = False
+        self._curves: dict[str, tuple[FloatArray, FloatArray]] = {}
+        self._drawables: list[_Drawable] = []
 
     def compose(self) -> ComposeResult:
         """Yield the title, the plot and the words for an empty one."""
         yield Static(classes="chart-title")
-        yield _Plot(allow_pan_and_zoom=False)
+        yield Plot(allow_pan_and_zoom=False)
         yield Static(classes="chart-x-label")
         yield Static("no values yet", classes="chart-empty")
 
     def on_mount(self) -> None:
         """Leave no room around the plot but for the tick labels."""
-        plot = self.query_one(_Plot)
-        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 1, 8
+        plot = self.query_one(Plot)
+        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 1, _MARGIN_LEFT
         self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
         self._draw()
 
@@ -129,80 +124,110 @@ class Chart(Vertical, can_focus=True):
 
     def watch_log_y(self) -> None:
         """Draw anew."""
-        self._draw()
+        self._prepare()
 
     def watch_smoothing(self) -> None:
         """Draw anew."""
-        self._draw()
+        self._prepare()
 
-    def show(self, curves: Mapping[str, Points], x_label: str, note: str = "") -> None:
+    def show(
+        self,
+        curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+        x_label: str,
+        note: str = "",
+        x_limits: tuple[float, float] | None = None,
+    ) -> None:
         """Draw these curves.
 
         Args:
-            curves: The points of each metric; others than the chart's own are passed over.
-            x_label: What x counts.
+            curves: The x, increasing, and the y of each metric; others than the chart's own are passed over. Arrays
+                that are the same objects as the last time are taken to be unchanged.
+            x_label: What x counts: `epoch`, `step` or `time`.
             note: A word for the title.
+            x_limits: The x of the left and of the right edge. Defaults to those of the curves.
         """
-        own = {line.metric: curves.get(line.metric, ((), ())) for line in self.lines}
-        if own == self._curves and (x_label, note) == (self._x_label, self.note):
+        before = self._curves
+        self._curves = {line.metric: _arrays(curves.get(line.metric, ((), ()))) for line in self.lines}
+        same = before.keys() == self._curves.keys() and all(
+            new is old for name in before for new, old in zip(self._curves[name], before[name], strict=True)
+        )
+        if same and (x_label, note, x_limits) == (self.x_label, self.note, self.x_limits):
             return
-        self._curves, self._x_label, self.note = own, x_label, note
-        self._draw()
+        self.x_label, self.note, self.x_limits = x_label, note, x_limits
+        if same:
+            self._draw()
+        else:
+            self._prepare()
 
-    def _draw(self) -> None:
-        if not self.is_mounted or not self.query(_Plot):
-            return
-        plot = self.query_one(_Plot)
-        drawn = [(line, *self._prepared(line)) for line in self.lines]
-        drawn = [(line, x, y) for line, x, y in drawn if len(x)]
-        self.query_one(".chart-title", Static).update(self._title())
-        self.query_one(".chart-x-label", Static).update(self._x_label)
-        self.set_class(not drawn, "-empty")
-        plot.clear()
-        if not drawn:
-            return
-        columns = max(1, self.size.width - plot.margin_left - 2)
-        x_limits = _x_limits([x for _, x, _ in drawn], columns)
-        y_limits = _y_limits([y for _, _, y in drawn])
-        plot.set_xlimits(*x_limits)
-        plot.set_ylimits(*y_limits)
-        rows = max(1, self.size.height - 4)
-        plot.set_x_formatter(LinearAxis(min(8, columns // 7), whole=True))
-        plot.set_y_formatter((LogAxis if self._is_log else LinearAxis)(min(8, rows * 2 // 3 + 1)))
-        for line, x, y in drawn:
-            self._draw_line(plot, line, x, y, columns, x_limits)
-        for _, x, y in drawn:
-            self._mark_not_finite(plot, x, y, columns, x_limits, y_limits)
+    def look_at(self, x_limits: tuple[float, float] | None, is_zoomed: bool) -> None:
+        """Show another part of x, and say whether it is only a part."""
+        if (x_limits, is_zoomed) != (self.x_limits, self.is_zoomed):
+            self.x_limits, self.is_zoomed = x_limits, is_zoomed
+            self._draw()
+
+    def point_at(self, x: float | None) -> None:
+        """Put the cursor at an x, and the values there into the title; None takes it away."""
+        if x != self.cursor:
+            self.cursor = x
+            self._show_cursor()
 
     @property
     def _is_log(self) -> bool:
         return self.log_y and self.may_log
 
-    def _prepared(self, line: Line) -> tuple[FloatArray, FloatArray]:
-        x, values = self._curves.get(line.metric, ((), ()))
-        y = smoothed(values, self.smoothing if self.may_smooth else 0.0)
-        return np.asarray(x, dtype=float), logarithm(y) if self._is_log else y
+    def _prepare(self) -> None:
+        """Smooth the curves, take logarithms, and draw."""
+        self._drawables = []
+        for line in self.lines:
+            x, values = self._curves.get(line.metric, _NO_POINTS)
+            if len(x):
+                y = smoothed(values, self.smoothing if self.may_smooth else 0.0)
+                self._drawables.append(_Drawable(line, x, logarithm(y) if self._is_log else y))
+        self._draw()
 
-    def _draw_line(
-        self,
-        plot: PlotWidget,
-        line: Line,
-        x: FloatArray,
-        y: FloatArray,
-        columns: int,
-        x_limits: tuple[float, float],
-    ) -> None:
+    def _draw(self) -> None:
+        if not self.is_mounted or not self.query(Plot):
+            return
+        plot = self.query_one(Plot)
+        self.query_one(".chart-x-label", Static).update(self._x_label_text())
+        self.set_class(not self._drawables, "-empty")
+        self._show_cursor()
+        plot.clear()
+        if not self._drawables:
+            return
+        columns = max(1, self.size.width - plot.margin_left - 2)
+        x_limits = self.x_limits or self._own_limits(columns)
+        lines = [polyline(x, y, columns, x_limits) for _, x, y in self._drawables]
+        y_limits = y_limits_of(lines)
+        plot.set_xlimits(*x_limits)
+        plot.set_ylimits(*y_limits)
+        plot.set_x_formatter(self._x_axis(columns))
+        most = min(16, max(1, self.size.height - 4) * 2 // 3 + 1)
+        plot.set_y_formatter(LogAxis(most) if self._is_log else LinearAxis(most))
+        for (line, _, _), points in zip(self._drawables, lines, strict=True):
+            self._draw_line(plot, line, points)
+        for _, x, y in self._drawables:
+            self._mark_not_finite(plot, x, y, columns, x_limits, y_limits)
+
+    def _own_limits(self, columns: int) -> tuple[float, float]:
+        first = min(float(x[0]) for _, x, _ in self._drawables)
+        return with_room(first, max(float(x[-1]) for _, x, _ in self._drawables), columns)
+
+    def _x_axis(self, columns: int) -> AxisFormatter:
+        if self.x_label == "time":
+            return TimeAxis(min(16, columns // 9))
+        return LinearAxis(min(16, columns // 7), whole=True)
+
+    def _draw_line(self, plot: Plot, line: Line, points: Polyline) -> None:
         color = self.app.theme_variables[line.color]
-        for piece_x, piece_y in segments(x, y):
-            thin_x, thin_y = thinned(piece_x, piece_y, columns, x_limits)
-            if line.marker or len(thin_x) == 1:
-                plot.scatter(thin_x, thin_y, marker=line.marker or "•", marker_style=color)
-            else:
-                plot.plot(thin_x, thin_y, line_style=color, hires_mode=HiResMode.BRAILLE)
+        if line.marker or len(points.x) == 1:
+            plot.scatter(points.x, points.y, marker=line.marker or "•", marker_style=color)
+        else:
+            plot.add_line(points, color)
 
     def _mark_not_finite(
         self,
-        plot: PlotWidget,
+        plot: Plot,
         x: FloatArray,
         y: FloatArray,
         columns: int,
@@ -210,48 +235,46 @@ class Chart(Vertical, can_focus=True):
         y_limits: tuple[float, float],
     ) -> None:
         color = self.app.theme_variables["error"]
+        low, high = y_limits
+        seen = within(x, x_limits)
+        x, y = x[seen], y[seen]
+        inside = (x >= x_limits[0]) & (x <= x_limits[1])
         for mark, is_such in _NOT_FINITE_MARKS:
-            places = x[is_such(y)]
+            places = x[is_such(y) & inside]
             if not len(places):
                 continue
             _, first = np.unique(column_of(places, columns, x_limits), return_index=True)
-            low, high = y_limits
             edge = high - (high - low) / (2 * self.size.height) if mark == "↑" else low
-            plot.scatter(
-                places[first],
-                np.full(len(first), edge),
-                marker=mark,
-                marker_style=f"bold {color}",
-            )
+            plot.scatter(places[first], np.full(len(first), edge), marker=mark, marker_style=f"bold {color}")
+
+    def _show_cursor(self) -> None:
+        """Draw the cursor, and say in the title what stands there."""
+        if self.is_mounted and self.query(Plot):
+            self.query_one(Plot).show_cursor(self.cursor, self.app.theme_variables["foreground"])
+            self.query_one(".chart-title", Static).update(self._title())
 
     def _title(self) -> Content:
         parts = [Content.styled(self.title + (" log" if self._is_log else ""), "bold")]
+        not_finite = 0
+        if self.cursor is not None:
+            parts.append(Content.styled(f" @{x_text(self.cursor, self.x_label)}", "bold $accent"))
         for line in self.lines:
-            _, values = self._curves.get(line.metric, ((), ()))
-            if values:
+            x, values = self._curves.get(line.metric, _NO_POINTS)
+            if len(values):
+                value = values[-1 if self.cursor is None else nearest(x, self.cursor)]
                 parts.append(Content.styled(f" {line.marker or '⠒⠒'} ", f"${line.color}"))
-                parts.append(Content(f"{line.label} {number(values[-1], 3)}".lstrip()))
-        not_finite = sum(
-            value - value != 0 for line in self.lines for value in self._curves.get(line.metric, ((), ()))[1]
-        )
+                parts.append(Content(f"{line.label} {number(float(value), 3)}".lstrip()))
+                not_finite += int(np.count_nonzero(~np.isfinite(values)))
         if not_finite:
             parts.append(Content.styled(f"  {not_finite} not finite", "bold $error"))
         if self.note:
             parts.append(Content.styled(f"  {self.note}", "$muted"))
         return Content("").join(parts)
 
-
-def _x_limits(all_x: list[FloatArray], columns: int) -> tuple[float, float]:
-    """The first and the last x, with room on the right for a mark at the last one beside the border."""
-    low = min(float(x[0]) for x in all_x)
-    high = max(float(x[-1]) for x in all_x)
-    return (low, high + 1.5 * (high - low) / columns) if high > low else (low - 0.5, high + 0.5)
+    def _x_label_text(self) -> Content:
+        zoomed = "zoomed · " if self.is_zoomed else ""
+        return Content.assemble((zoomed, "$text-warning"), (self.x_label, "$muted"))
 
 
-def _y_limits(all_y: list[FloatArray]) -> tuple[float, float]:
-    finite = np.concatenate([y[np.isfinite(y)] for y in all_y])
-    if not len(finite):
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
-    room = 0.04 * (high - low) or 0.05 * abs(high) or 0.5
-    return low - room, high + room
+def _arrays(points: tuple[ArrayLike, ArrayLike]) -> tuple[FloatArray, FloatArray]:
+    return np.asarray(points[0], dtype=float), np.asarray(points[1], dtype=float)

@@ -1,8 +1,6 @@
-"""RunHeader: the two lines above the charts, with a run's state and its progress."""
+"""RunHeader: the lines above the charts, with a run's state and its progress."""
 
 from __future__ import annotations
-
-import socket
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -15,34 +13,47 @@ from tui.states import STATE_LOOKS
 _LEAST_BAR = 8
 _MOST_BAR = 40
 _GAP = "  "
+_VALUES = (("learning_rate", "lr"), ("loss_scale", "loss scale"), ("gradient_norm", "gradient norm"))
 
 
 class RunHeader(Widget):
-    """State and progress of a run, in two lines of any width: what fits is shown, the most important first."""
+    """State and progress of a run, in lines of any width: what fits is shown, the most important first.
+
+    In three lines the last one has the newest values and the load of the trainer; in two, these follow the progress.
+    """
 
     def __init__(self) -> None:
         super().__init__(id="run-header")
         self._view: RunView | None = None
         self._now = 0.0
         self._trouble = ""
+        self._shown = Content("")
 
     def show(self, view: RunView, now: float) -> None:
         """Show a run as it is `now`, in seconds since 1970."""
         self._view, self._now, self._trouble = view, now, ""
-        self.refresh()
+        self._refresh_if_changed()
 
     def show_trouble(self, reason: str) -> None:
         """Say that the run cannot be read; what was seen of it before stays."""
         self._trouble = reason.replace("\n", " ")
-        self.refresh()
+        self._refresh_if_changed()
 
     def clear(self) -> None:
         """Forget the run."""
         self._view, self._trouble = None, ""
-        self.refresh()
+        self._refresh_if_changed()
 
     def render(self) -> Content:
-        """Return the two lines."""
+        """Return the lines."""
+        self._shown = self._text()
+        return self._shown
+
+    def _refresh_if_changed(self) -> None:
+        if self._text() != self._shown:
+            self.refresh()
+
+    def _text(self) -> Content:
         width = self.content_size.width
         if self._trouble:
             first = Content.styled(shortened(f"✗ {self._trouble}", width), "bold $text-error")
@@ -50,8 +61,14 @@ class RunHeader(Widget):
             first = Content.styled("reading …", "$muted")
         else:
             first = _state_line(self._view, self._now, width)
-        second = Content("") if self._view is None else _progress_line(self._view, self._now, width)
-        return Content("\n").join([first, second])
+        if self._view is None:
+            return first
+        values, load = _value_parts(self._view), _load_parts(self._view)
+        if self.content_size.height < 3:
+            return Content("\n").join([first, _progress_line(self._view, self._now, width, [*values, *load])])
+        parts = [*values, *load] or [Content("")]
+        third = _fitting(parts[0], parts[1:], width)
+        return Content("\n").join([first, _progress_line(self._view, self._now, width, []), third])
 
 
 def _state_line(view: RunView, now: float, width: int) -> Content:
@@ -64,10 +81,11 @@ def _state_line(view: RunView, now: float, width: int) -> Content:
         room = max(20, width - line.cell_length - len(_GAP))
         parts.append(Content.styled(shortened(error, room), "$text-error"))
     if view.is_live:
-        parts.append(_pair("pid", str(status.pid)))
+        if status.pid is not None:
+            parts.append(_pair("pid", str(status.pid)))
         if status.state == "running":
             parts.append(_heartbeat(now - status.heartbeat))
-        if status.host and status.host != socket.gethostname():
+        if view.is_elsewhere:
             parts.append(_pair("on", status.host))
     if view.state == "killed":
         parts.append(Content.styled("r resumes it", "$text-error"))
@@ -83,13 +101,16 @@ def _state_line(view: RunView, now: float, width: int) -> Content:
     return _fitting(line, parts, width)
 
 
-def _progress_line(view: RunView, now: float, width: int) -> Content:
+def _progress_line(view: RunView, now: float, width: int, more: list[Content]) -> Content:
+    """The progress, and whatever else fits."""
     status = view.status
+    if not status.epochs and status.step:
+        return _fitting(_pair("epoch", str(status.epoch)), [_pair("step", str(status.step)), *more], width)
     if not status.epochs:
         if not view.is_live:
             return Content.styled("it has not begun to train", "$muted")
         waiting = _pair("loading Keras and the data, for", duration(now - (status.pid_created or status.heartbeat)))
-        return _fitting(waiting, _load_parts(view), width)
+        return _fitting(waiting, more, width)
     done = min(1.0, status.step / status.steps if status.steps else status.epoch / status.epochs)
     parts = []
     if status.steps:
@@ -102,22 +123,30 @@ def _progress_line(view: RunView, now: float, width: int) -> Content:
         parts.append(_pair("ETA", duration(status.eta_s)))
     if not view.is_live and status.started is not None:
         parts.append(_pair("took", duration((status.ended or status.heartbeat) - status.started)))
-    parts += _load_parts(view)
     if view.is_live and status.started is not None:
-        parts.append(_pair("for", duration(now - status.started)))
+        more = [*more, _pair("for", duration(now - status.started))]
     head = Content.assemble(("epoch ", "$muted"), f"{status.epoch}/{status.epochs}", " ")
     percent = f" {done:4.0%}"
-    tail = _fitting(Content(percent), parts, width - head.cell_length - _LEAST_BAR)
+    tail = _fitting(Content(percent), [*parts, *more], width - head.cell_length - _LEAST_BAR)
     bar_width = min(_MOST_BAR, max(_LEAST_BAR, width - head.cell_length - tail.cell_length))
     return Content("").join([head, _bar(done, bar_width, STATE_LOOKS[view.state].color), tail])
 
 
+def _value_parts(view: RunView) -> list[Content]:
+    """The newest of the values that tell how the training goes, where they are logged."""
+    last = view.status.last
+    parts = [_pair(words, number(last[name], 3)) for name, words in _VALUES if name in last]
+    if "clipped_share" in last:
+        parts.append(_pair("clipped", f"{last['clipped_share']:.1%} of units"))
+    return parts
+
+
 def _load_parts(view: RunView) -> list[Content]:
-    parts = []
-    if view.cpu_percent is not None:
-        parts.append(_pair("cpu", f"{view.cpu_percent:.0f}%"))
-    if view.memory_bytes is not None:
-        parts.append(_pair("mem", f"{view.memory_bytes / 2**30:.1f}G"))
+    if view.trainer is None:
+        return []
+    parts = [_pair("mem", f"{view.trainer.memory_bytes / 2**30:.1f}G")]
+    if view.trainer.cpu_percent is not None:
+        parts.insert(0, _pair("cpu", f"{view.trainer.cpu_percent:.0f}%"))
     return parts
 
 
