@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from keras_tricks.runs import Run, RunError, open_run, schema
+from keras_tricks.runs import Run, RunError, open_run, run_directories, schema
 from keras_tricks.runs.summary import RunFacts, RunSummary, broken, read_facts, summarize
 
 _FILES_OF_A_RUN = (schema.RECIPE_FILE, schema.STATUS_FILE, schema.METRICS_FILE, schema.LOG_FILE)
@@ -38,7 +38,7 @@ class RunLister:
 
     def __init__(self, root: Path):
         self.root = root
-        self._known: dict[str, _Known] = {}
+        self._known: dict[Path, _Known] = {}
 
     def look(self) -> list[RunSummary]:
         """Return a summary of each run, newest first.
@@ -46,21 +46,18 @@ class RunLister:
         Raises:
             OSError: The folder cannot be read.
         """
-        try:
-            with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-        except FileNotFoundError:
-            names = []
-        summaries = [self._look_at(name) for name in sorted(names, reverse=True)]
-        here = set(names)
-        self._known = {name: known for name, known in self._known.items() if name in here}
+        if self.root.exists() and not self.root.is_dir():
+            raise NotADirectoryError(f"{self.root} is not a folder.")
+        directories = run_directories(self.root)
+        summaries = [self._look_at(directory) for directory in directories]
+        here = set(directories)
+        self._known = {directory: known for directory, known in self._known.items() if directory in here}
         return [summary for summary in summaries if summary is not None]
 
-    def _look_at(self, name: str) -> RunSummary | None:
-        directory = self.root / name
+    def _look_at(self, directory: Path) -> RunSummary | None:
         try:
             stamp = _stamp(directory)
-            known = self._known.get(name)
+            known = self._known.get(directory)
             if known is not None and known.stamp == stamp and not (known.summary and known.summary.is_live):
                 return known.summary
             known = _Known(stamp) if known is None else _Known(stamp, known.run, known.facts)
@@ -68,9 +65,9 @@ class RunLister:
         except FileNotFoundError:
             return None
         except (RunError, OSError, ValidationError) as error:
-            self._known.pop(name, None)
+            self._known.pop(directory, None)
             return broken(directory, reason_without_path(error, directory))
-        self._known[name] = known
+        self._known[directory] = known
         return known.summary
 
 

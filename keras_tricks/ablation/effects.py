@@ -11,6 +11,9 @@ from pathlib import Path
 from keras_tricks.ablation.statistics import PairedDifference, Spread, paired_difference, spread
 from keras_tricks.runs.comparison import ComparedRun, Difference, Table, flat_recipe, recipe_differences
 
+_WHOLE = frozenset({"finished", "quiet"})
+"""The states of runs that count; `quiet` is all that is known of a training by somebody else."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -29,14 +32,14 @@ class Group:
         values = {}
         for run in self.runs:
             value = run.last(metric)
-            if run.summary.state == "finished" and value is not None and math.isfinite(value):
+            if run.summary.state in _WHOLE and value is not None and math.isfinite(value):
                 values[_seed(run)] = value
         return values
 
     @property
     def unfinished(self) -> tuple[ComparedRun, ...]:
         """The runs that do not count, because they are not finished."""
-        return tuple(run for run in self.runs if run.summary.state != "finished")
+        return tuple(run for run in self.runs if run.summary.state not in _WHOLE)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -143,17 +144,36 @@ def known_keys(runs: Iterable[RunSummary]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def no_such_column(key: str, known: Iterable[str]) -> str:
+    """Return what to say of a name that is not among the known ones."""
+    names = list(known)
+    close = difflib.get_close_matches(key, names, n=1)
+    if close:
+        return f"There is no {key!r}. Did you mean {close[0]}?"
+    shown = [name for name in names if not name.startswith((DELTA, LAST)) and "." not in name]
+    return f"There is no {key!r}. There are: {', '.join(shown)}."
+
+
 def is_nothing(value: Value) -> bool:
     """Whether there is no value to sort by."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def sorted_runs(runs: Iterable[RunSummary], by: Column, descending: bool, view: Viewpoint) -> list[RunSummary]:
-    """Return runs in the order of a column, those without a value last; words after numbers."""
+    """Return runs in the order of a column, those without a value last; words after numbers.
+
+    Args:
+        runs: The runs, newest first.
+        by: The column; for `started` they stay as they are, since a run that waits has no start.
+        descending: Whether the largest value comes first.
+        view: What the values depend on.
+    """
+    if by.key == "started":
+        return list(runs) if descending else list(runs)[::-1]
     valued: list[tuple[tuple[bool, Any], RunSummary]] = []
     without = []
     for run in runs:
-        value = run.id if by.key == "started" else by.value(run, view)
+        value = by.value(run, view)
         if is_nothing(value):
             without.append(run)
         else:

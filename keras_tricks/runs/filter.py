@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import operator
 import re
@@ -10,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, get_args
 
-from keras_tricks.runs.columns import DELTA, LAST, Column, Value, Viewpoint, column
+from keras_tricks.runs.columns import Column, Value, Viewpoint, column, no_such_column
 from keras_tricks.runs.schema import RunError, State
 from keras_tricks.runs.summary import RunSummary
 
@@ -178,7 +177,7 @@ def _condition(word: _Word, names: Collection[str] | None) -> Predicate:
             raise FilterError(word.place, "Expected trick:NAME, or -trick:NAME for the runs without it.")
         return _condition(value, names) if _OPERATOR.search(value.shape) else _any_trick(_alternatives(value))
     if names is not None and key not in names:
-        raise FilterError(word.place, _no_such_name(key, names))
+        raise FilterError(word.place, no_such_column(key, ["trick", *names]))
     chosen = column(key)
     if sign in _COMPARISONS:
         return _compared(chosen, sign, _number(chosen, sign, value))
@@ -278,11 +277,3 @@ def _parse_number(chosen: Column, text: str) -> float | None:
         return float(text)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _no_such_name(key: str, names: Collection[str]) -> str:
-    close = difflib.get_close_matches(key, [*names, "trick"], n=1)
-    if close:
-        return f"There is no {key!r}. Did you mean {close[0]}?"
-    shown = [name for name in names if not name.startswith((DELTA, LAST)) and "." not in name]
-    return f"There is no {key!r}. There are: {', '.join(['trick', *shown])}."

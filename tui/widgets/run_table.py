@@ -49,6 +49,7 @@ class RunTable(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[RunSummary] = []
+        self._unsorted: list[RunSummary] = []
         self.sort_key = "started"
         self.descending = True
         self._chosen_columns: tuple[str, ...] | None = None
@@ -72,12 +73,13 @@ class RunTable(ScrollView, can_focus=True):
         return self.rows[self._index] if self._index < len(self.rows) else None
 
     def show(self, rows: Sequence[RunSummary], view: Viewpoint) -> None:
-        """Show these runs; the cursor stays on its run."""
+        """Show these runs, given newest first; the cursor stays on its run."""
         had_baseline = self._view.baseline is not None
         self._view = view
         if had_baseline != (view.baseline is not None):
             self._choose_columns()
-        self._arrange(rows)
+        self._unsorted = list(rows)
+        self._arrange()
 
     def show_columns(self, keys: tuple[str, ...] | None) -> None:
         """Show these columns; None for those that fit."""
@@ -107,12 +109,12 @@ class RunTable(ScrollView, can_focus=True):
         """Sort by a column, in the order in which one reads it."""
         self.sort_key = key
         self.descending = sorts_descending(column(key))
-        self._arrange(self.rows)
+        self._arrange()
 
     def reverse_order(self) -> None:
         """Turn the order round."""
         self.descending = not self.descending
-        self._arrange(self.rows)
+        self._arrange()
 
     def action_go(self, rows: int) -> None:
         """Move the cursor by some rows."""
@@ -194,8 +196,8 @@ class RunTable(ScrollView, can_focus=True):
         self.virtual_size = Size(max(width, 1), len(self.rows) + 1)
         self.refresh()
 
-    def _arrange(self, rows: Sequence[RunSummary]) -> None:
-        self.rows = sorted_runs(rows, column(self.sort_key), self.descending, self._view)
+    def _arrange(self) -> None:
+        self.rows = sorted_runs(self._unsorted, column(self.sort_key), self.descending, self._view)
         places = {row.directory: place for place, row in enumerate(self.rows)}
         place = min(self._index, max(0, len(self.rows) - 1))
         self._measure()
