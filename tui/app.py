@@ -152,11 +152,16 @@ class KerasTricksApp(App[None]):
             self.post_message(Notice(self._trouble, "error"))
 
     def remember(self, **values: object) -> None:
-        """Keep preferences (see `Preferences`) for the next time; a notice says so if they cannot be written."""
+        """Keep preferences (see `Preferences`) for the next time; a notice says so if they cannot be written.
+
+        A file that could not be read is left as it is.
+        """
         changed = self.preferences.changed(**values)
         if changed == self.preferences:
             return
         self.preferences = changed
+        if self._trouble:
+            return
         try:
             changed.save()
         except ConfigError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -45,7 +46,20 @@ signal_propagation_command.add_to(app)
 
 
 @app.callback(invoke_without_command=True)
-def _open_ui(context: typer.Context, runs_dir: RunsDir = None) -> None:
+def _open_ui(
+    context: typer.Context,
+    runs_dir: RunsDir = None,
+    refresh: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            max=60,
+            help="How often the terminal UI looks at the runs: 1, over SSH 2 by default.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     if runs_dir is not None:
         os.environ["KERAS_TRICKS_RUNS"] = str(runs_dir)
     if context.invoked_subcommand is not None:
@@ -54,7 +68,7 @@ def _open_ui(context: typer.Context, runs_dir: RunsDir = None) -> None:
         raise RunError("The terminal UI needs a terminal. `keras-tricks --help` lists the commands.")
     import tui
 
-    tui.run(runs_root(runs_dir))
+    tui.run(runs_root(runs_dir), refresh)
 
 
 def main(arguments: Sequence[str] | None = None, command: typer.Typer = app) -> None:
