@@ -36,6 +36,7 @@ class LiveScreen(RunActions):
         ("s", "stop: end the step and keep the checkpoint; again: terminate"),
         ("K", "kill, after a question"),
         ("r", "resume from the last checkpoint"),
+        ("w", "what the model gets wrong: confusion matrix and worst images"),
         ("c", "choose what is charted"),
         ("x", "x counts epochs, training time, or steps"),
         ("y", "logarithmic y where it suits, or of the chart with the focus"),

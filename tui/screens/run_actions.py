@@ -48,6 +48,7 @@ _ALLOWED: dict[str, Callable[[ChosenRun], bool]] = {
     "resume": lambda run: not run.is_live and not run.is_read_only and run.state not in ("finished", "broken"),
     "delete": lambda run: not run.is_live and not run.is_read_only,
     "edit": lambda run: run.has_recipe and run.state != "broken",
+    "predictions": lambda run: run.has_recipe and run.state not in ("queued", "starting", "broken"),
 }
 """What may be done with a run."""
 
@@ -64,6 +65,7 @@ class RunActions(ModeScreen):
         Binding("s", "stop", "Stop", id="run.stop"),
         Binding("K", "kill", "Kill", key_display="K", id="run.kill"),
         Binding("r", "resume", "Resume", id="run.resume"),
+        Binding("w", "predictions", "Predictions", show=False, id="run.predictions"),
     ]
 
     def chosen_run(self) -> ChosenRun | None:
@@ -113,6 +115,14 @@ class RunActions(ModeScreen):
         run = self.chosen_run()
         if run is not None:
             self._work(run, self._resume, f"Resumed {run.name}.")
+
+    def action_predictions(self) -> None:
+        """Show what the run's model got right and wrong."""
+        from tui.screens.predictions import PredictionsScreen
+
+        run = self.chosen_run()
+        if run is not None:
+            self.app.push_screen(PredictionsScreen(run.directory, run.name))
 
     def action_delete(self) -> None:
         """Delete the run, or the marked ones, after a question that names them."""

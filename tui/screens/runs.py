@@ -38,6 +38,7 @@ class RunsScreen(RunActions):
         ("o O", "sort by the next column; reverse the order"),
         ("e", "change the run's recipe and train it again"),
         ("s K r", "stop, kill, resume, as in Live"),
+        ("w", "what the model gets wrong: confusion matrix and worst images"),
         ("D", "delete the marked runs, else this one, after a question"),
     )
 
