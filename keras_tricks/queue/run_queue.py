@@ -221,7 +221,13 @@ class RunQueue:
                 )
         except OSError as error:
             raise RunError(f"Cannot start the runner of the lane {lane}: {error.strerror or error}.") from error
-        self._folder.write_runner(lane, RunnerRecord(pid=child.pid, host=socket.gethostname(), started=time.time()))
+        try:
+            self._folder.write_runner(lane, RunnerRecord(pid=child.pid, host=socket.gethostname(), started=time.time()))
+        except RunError:
+            # It waits for `changes.lock`, which is held here: nothing has been taken yet.
+            child.kill()
+            child.wait()
+            raise
         return child.pid
 
     def _lane(self, name: str, items: tuple[Item, ...]) -> Lane:

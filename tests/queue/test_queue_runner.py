@@ -1,5 +1,6 @@
 """The runner of a lane, as a real process: order, failures, kills, stops."""
 
+import errno
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from queued_trainer import COMMAND, DIES, FAILS, LINGERS, REFUSES, SUCCEEDS, WAI
 from keras_tricks.queue import QueueLister, runner
 from keras_tricks.queue.folder import QueueFolder
 from keras_tricks.queue.runner import LaneRunner
-from keras_tricks.runs import RunError, request_stop, schema
+from keras_tricks.runs import RunError, RunWriter, fail, request_stop, schema, spawn
 
 
 def lane_of(queue, name="all"):
@@ -223,3 +224,31 @@ def test_a_run_that_ended_before_its_turn_is_passed_over(queue, add, until):
 
 def start_stand_in(run):
     return subprocess.Popen([*COMMAND, str(run.directory)]).pid
+
+
+def test_nothing_is_left_running_where_the_start_cannot_be_noted(queue, add, monkeypatch):
+    def no_room(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = add(WAITS)
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_tricks.queue.folder.write_atomically", no_room)
+        with pytest.raises(RunError, match=r"all\.json: No space left"):
+            queue.ensure_runner()
+        patch.setattr("keras_tricks.runs.process.write_atomically", no_room)
+        with pytest.raises(RunError, match="Cannot start"):
+            spawn(run, trainer=COMMAND)
+        with pytest.raises(RunError, match="Cannot write"):
+            fail(run, "why")
+    assert is_idle(queue)
+    assert not trainers(run)
+    assert state(run) == "queued"
+
+
+def test_a_run_that_is_trained_is_not_marked_as_failed(add):
+    run = add()
+    with RunWriter(run.directory) as writer:
+        writer.begin(epochs=1, steps=1)
+        with pytest.raises(RunError, match="Stop it first"):
+            fail(run, "why")
+    assert state(run) == "lost"
