@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 CONFIDENCE = 0.95
 
@@ -63,8 +62,8 @@ def spread(values: Sequence[float]) -> Spread:
     """
     if not values:
         raise ValueError("Expected at least one value. Received: none")
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(float(np.mean(values)), deviation, len(values))
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), deviation, len(values))
 
 
 def paired_difference(base: Mapping[int, float], other: Mapping[int, float]) -> PairedDifference:

@@ -6,7 +6,7 @@ from keras_tricks.runs import JsonLines, MetricRow, Run, schema
 
 
 class News:
-    """Print a line for each epoch and each event of a run, once.
+    """A line for each epoch and each event of a run, once.
 
     Args:
         run: The run.
@@ -23,14 +23,20 @@ class News:
             self._rows = []
             list(self._events)
 
-    def print(self) -> None:
-        """Print what has come since the last time."""
+    def lines(self) -> list[str]:
+        """Return what has come since the last time."""
         epochs = self._run.status().epochs
+        lines = []
         for row in [*self._rows, *self._history.update()]:
             if row.kind == "epoch" and self._printed.get((row.attempt, row.epoch)) != row:
                 self._printed[row.attempt, row.epoch] = row
                 shown = "  ".join(f"{name} {value:.4g}" for name, value in row.values.items())
-                print(f"epoch {row.epoch}{f'/{epochs}' if epochs else ''}  {shown}", flush=True)
+                lines.append(f"epoch {row.epoch}{f'/{epochs}' if epochs else ''}  {shown}")
         self._rows = []
-        for event in self._events:
-            print(f"{event.get('kind')}: {event.get('message')}", flush=True)
+        lines += [f"{event.get('kind')}: {event.get('message')}" for event in self._events]
+        return lines
+
+    def print(self) -> None:
+        """Print what has come since the last time."""
+        for line in self.lines():
+            print(line, flush=True)

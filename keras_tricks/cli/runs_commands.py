@@ -1,21 +1,19 @@
-"""`keras-tricks runs`: list, show, watch, stop, resume and remove runs."""
+"""`keras-tricks runs`: show, stop, resume and remove runs; its other commands come from files of their own."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from keras_tricks.cli import compare_command, run_lists, watching
 from keras_tricks.cli.launching import LauncherName, WorkerCount, check_launcher, launch
-from keras_tricks.cli.news import News
 from keras_tricks.cli.options import (
     AsJson,
     RunsDir,
     console,
     print_json,
-    print_table,
     runs_root,
     say,
 )
@@ -23,11 +21,9 @@ from keras_tricks.cli.train_commands import train_or_follow
 from keras_tricks.cluster import find_workers
 from keras_tricks.runs import (
     LIVE_STATES,
-    Run,
     RunError,
     find_run,
     kill,
-    list_runs,
     remove,
     request_stop,
     require_ours,
@@ -36,26 +32,13 @@ from keras_tricks.runs import (
 )
 from keras_tricks.runs import start as start_run
 
-app = typer.Typer(help="List, show, watch, stop, resume and remove runs.", no_args_is_help=True)
+app = typer.Typer(help="List, show, watch, compare, stop, resume and remove runs.", no_args_is_help=True)
+run_lists.add_to(app)
+watching.add_to(app)
+compare_command.add_to(app)
 
 _Name = Annotated[str, typer.Argument(help="A run's id, a unique part of it, its directory, or `last`.")]
 _WAIT_S = 60.0
-
-
-@app.command("ls")
-def list_all(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
-    """List the runs, newest first."""
-    documents = [_document(run) for run in list_runs(runs_root(runs_dir))]
-    if as_json:
-        print_json(documents)
-        return
-    if not documents:
-        console().print(f"No runs in {runs_root(runs_dir)} yet. Try: keras-tricks train quickstart")
-        return
-    print_table(
-        ("run", "state", "epoch", "val_accuracy", "best", "images/s"),
-        (_row(document) for document in documents),
-    )
 
 
 @app.command()
@@ -99,23 +82,6 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
         out.print(f"{'trick':12} {trick['trick']:18} {settings}".rstrip(), markup=False)
     for event in document["events"]:
         out.print(f"{event['kind']:12} {event['message']}", markup=False)
-
-
-@app.command()
-def watch(run: _Name, runs_dir: RunsDir = None) -> None:
-    """Follow a run, a line an epoch and an event, until it ends."""
-    found = find_run(runs_root(runs_dir), run)
-    news = News(found)
-    while True:
-        status = found.status()
-        news.print()
-        if status.state not in LIVE_STATES:
-            print(
-                f"{found.id} is {status.state}" + (f": {status.error}" if status.error else ""),
-                flush=True,
-            )
-            return
-        time.sleep(0.5)
 
 
 @app.command()
@@ -184,34 +150,3 @@ def remove_runs(
             continue
         remove(run)
         print(f"removed {run.id}")
-
-
-def _document(run: Run) -> dict[str, Any]:
-    try:
-        status = run.status()
-    except RunError as error:
-        return {
-            "id": run.id,
-            "state": "broken",
-            "error": str(error),
-            "last": {},
-            "path": str(run.directory),
-        }
-    return {
-        "id": run.id,
-        **status.model_dump(exclude={"schema_version"}),
-        "path": str(run.directory),
-    }
-
-
-def _row(document: dict[str, Any]) -> tuple[str, ...]:
-    best, speed = document.get("best"), document.get("images_per_second")
-    accuracy = document["last"].get("val_accuracy")
-    return (
-        Path(document["path"]).name,
-        document["state"],
-        f"{document.get('epoch', 0)}" + (f"/{document['epochs']}" if document.get("epochs") else ""),
-        "" if accuracy is None else f"{accuracy:.4f}",
-        "" if best is None else f"{best['value']:.4f} @{best['epoch']}",
-        "" if speed is None else f"{speed:.0f}",
-    )

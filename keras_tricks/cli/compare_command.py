@@ -1,0 +1,132 @@
+"""`keras-tricks runs diff` and `runs compare`: what the terminal UI's Compare shows, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_tricks.ablation.effects import effects, effects_table, group_runs
+from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root
+from keras_tricks.cli.run_lists import BaselineName, Filter, choose_runs
+from keras_tricks.comparison_files import markdown_report, write_png, write_text
+from keras_tricks.runs import Run, RunError, find_run
+from keras_tricks.runs.columns import Value, no_such_column
+from keras_tricks.runs.comparison import (
+    ComparedRun,
+    Table,
+    compare_run,
+    differences_table,
+    metrics_of,
+    values_table,
+)
+from keras_tricks.runs.summary import summarize
+
+_Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Ids of runs, unique parts of them, directories, or `last`.", show_default=False),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(diff)
+    app.command()(compare)
+
+
+def diff(runs: _Names = None, expression: Filter = "", runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
+    """Show in what the recipes of runs differ."""
+    compared = _compared(choose_runs(runs_root(runs_dir), runs or [], expression))
+    if len(compared) < 2:
+        raise RunError(f"Expected two runs or more. Received: {compared[0].summary.id}")
+    table = differences_table(compared)
+    if as_json:
+        ids = [run.summary.id for run in compared]
+        print_json({str(key): dict(zip(ids, values, strict=True)) for key, *values in table.rows})
+        return
+    _print_letters(compared)
+    if not table.rows:
+        console().print("The recipes are equal.")
+        return
+    _print(table)
+
+
+def compare(
+    runs: _Names = None,
+    expression: Filter = "",
+    baseline: BaselineName = None,
+    metric: Annotated[str, typer.Option(help="The metric to compare; a run's first one by default.")] = "",
+    csv: Annotated[Path | None, typer.Option(help="Write the values into this CSV file.", show_default=False)] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write values, differences and effects into this Markdown file.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw curves and effects into this PNG file.")] = None,
+    runs_dir: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs: last and best values, recipes, and effects of variants over common seeds."""
+    root = runs_root(runs_dir)
+    chosen = choose_runs(root, runs or [], expression)
+    base = find_run(root, baseline) if baseline else chosen[0]
+    if base.directory.resolve() not in [run.directory.resolve() for run in chosen]:
+        chosen.insert(0, base)
+    compared = _compared(chosen)
+    directory = next(run.summary.directory for run in compared if run.summary.id == base.id)
+    metrics = metrics_of(compared)
+    if metric and metric not in metrics:
+        raise RunError(no_such_column(metric, metrics))
+    metric = metric or (metrics[0] if metrics else "")
+    values = values_table(compared, [metric] if metric else [], directory)
+    found = effects(group_runs(compared, directory), metric)
+    if as_json:
+        tables = {"values": values, "differences": differences_table(compared), "effects": effects_table(found, metric)}
+        print_json(
+            {
+                name: [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+                for name, table in tables.items()
+            }
+        )
+    else:
+        _print(values)
+        if len(compared) > 1 and (differences := differences_table(compared)).rows:
+            _print(differences)
+        if len(found) > 1:
+            console().print(f"Differences to {found[0].group.name}, paired by seed, with 95 % intervals", markup=False)
+            _print(effects_table(found, metric))
+    written = []
+    if csv is not None:
+        written.append(write_text(csv, values_table(compared, metrics, directory).csv()))
+    if markdown is not None:
+        written.append(write_text(markdown, markdown_report(compared, metric, directory)))
+    if png is not None:
+        written.append(write_png(compared, metric, directory, png))
+    for path in () if as_json else written:
+        console().print(f"wrote {path}", markup=False)
+
+
+def _compared(runs: Sequence[Run]) -> list[ComparedRun]:
+    return [compare_run(summarize(run), run.metrics().rows, place) for place, run in enumerate(runs)]
+
+
+def _records(table: Table) -> list[dict[str, Value]]:
+    return [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+
+
+def _print_letters(runs: Sequence[ComparedRun]) -> None:
+    for run in runs:
+        console().print(f"{run.letter}  {run.summary.id}", markup=False)
+
+
+def _print(table: Table) -> None:
+    """Print a table, without columns that are empty."""
+    used = [place for place in range(len(table.headings)) if any(row[place] is not None for row in table.rows)]
+    rows = [[_text(row[place]) for place in used] for row in table.rows]
+    print_table([table.headings[place] for place in used], rows)
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
