@@ -143,9 +143,8 @@ async def test_a_lane_is_started_watched_and_stopped(app, add, queue, until):
         await pilot.press("S")
         await until(pilot, lambda: app.screen.query("#confirm"))
         await pilot.press("y")
-        await until(
-            pilot, lambda: lines(app) == ["lane all", third.id, "ended", f"ended {second.id}", f"ended {first.id}"]
-        )
+        now = ["lane all", third.id, "ended", f"ended {second.id}", f"ended {first.id}"]
+        await until(pilot, lambda: lines(app) == now, seconds=60)
         await until(pilot, lambda: "it was asked to stop" in detail(app))
         assert (second.status().state, third.status().state) == ("stopped", "queued")
 
