@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def run_directories(root: str | Path) -> list[Path]:
     if not root.is_dir():
         return []
     root = root if root.name else root.absolute()
-    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    with os.scandir(root) as entries:
+        folders = [root / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     if (root / schema.RECIPE_FILE).is_file():
         return [root]
     if ForeignFiles.within(root):
