@@ -254,6 +254,12 @@ class Chart(ChartControls):
             self.query_one(".chart-title", Static).update(self._title())
 
     def _title(self) -> Content:
+        """Name, values and what else is to be said; where there is no room, the values go without their labels."""
+        width = self.content_size.width - 2
+        titles = [self._title_with(labels) for labels in (True, False)]
+        return next((title for title in titles if title.cell_length <= width), titles[-1])
+
+    def _title_with(self, labels: bool) -> Content:
         parts = [Content.styled(self.title + (" log" if self._is_log else ""), "bold")]
         not_finite = 0
         if self.cursor is not None:
@@ -262,18 +268,20 @@ class Chart(ChartControls):
             x, values = self._curves.get(line.metric, _NO_POINTS)
             if len(values):
                 value = values[-1 if self.cursor is None else nearest(x, self.cursor)]
+                label = f"{line.label} " if labels and line.label else ""
                 parts.append(Content.styled(f" {line.marker or '⠒⠒'} ", f"${line.color}"))
-                parts.append(Content(f"{line.label} {number(float(value), 3)}".lstrip()))
+                parts.append(Content(label + number(float(value), 3)))
                 not_finite += int(np.count_nonzero(~np.isfinite(values)))
         if not_finite:
             parts.append(Content.styled(f"  {not_finite} not finite", "bold $error"))
+        if self.is_zoomed:
+            parts.append(Content.styled("  zoomed", "$text-warning"))
         if self.note:
             parts.append(Content.styled(f"  {self.note}", "$muted"))
         return Content("").join(parts)
 
     def _x_label_text(self) -> Content:
-        zoomed = "zoomed · " if self.is_zoomed else ""
-        return Content.assemble((zoomed, "$text-warning"), (self.x_label, "$muted"))
+        return Content.styled(f"<{self.x_label}>" if self.is_zoomed else self.x_label, "$muted")
 
 
 def _arrays(points: tuple[ArrayLike, ArrayLike]) -> tuple[FloatArray, FloatArray]:

@@ -155,7 +155,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
         """Whether there is a cursor."""
         return any(chart.cursor is not None for chart in self.charts)
 
-    def on_chart_zoomed(self, message: Chart.Zoomed) -> None:
+    def on_chart_controls_zoomed(self, message: Chart.Zoomed) -> None:
         """Show less or more of x around a place."""
         message.stop()
         low, high = self._limits()
@@ -165,25 +165,25 @@ class ChartGrid(VerticalScroll, can_focus=False):
             return
         self._set_window(place - (place - low) / message.factor, place + (high - place) / message.factor)
 
-    def on_chart_panned(self, message: Chart.Panned) -> None:
+    def on_chart_controls_panned(self, message: Chart.Panned) -> None:
         """Show an earlier or a later part of x of the same width."""
         message.stop()
         if self._window is not None:
             low, high = self._window
-            first, last = self._full_limits()
             by = message.share * (high - low)
-            by = max(first - low, min(last - high, by))
             self._set_window(low + by, high + by)
 
-    def on_chart_pointed(self, message: Chart.Pointed) -> None:
+    def on_chart_controls_pointed(self, message: Chart.Pointed) -> None:
         """Put the cursor where the mouse points."""
         message.stop()
         self._point_at(message.x)
 
     def _set_window(self, low: float, high: float) -> None:
+        """Show this much of x, moved where it would reach beyond the first or the last point."""
         first, last = self._full_limits()
-        is_all = high - low >= (last - first) * (1 - 1e-9)
-        self._window = None if is_all else (max(first, low), min(last, high))
+        width = high - low
+        low = max(first, min(last - width, low))
+        self._window = None if width >= (last - first) * (1 - 1e-9) else (low, low + width)
         self._look()
 
     def _look(self) -> None:
@@ -262,4 +262,4 @@ class ChartGrid(VerticalScroll, can_focus=False):
         if count and self.size:
             columns, height = arrangement(count, self.size.width, self.size.height)
             self.styles.grid_size_columns = columns
-            self.styles.grid_rows = str(height)
+            self.styles.grid_rows = "1fr" if height is None else str(height)

@@ -61,10 +61,10 @@ def chart_id(metric: str) -> str:
     return f"chart-{metric.replace('_', '-') if plain else f'{zlib.crc32(metric.encode()):08x}-x'}"
 
 
-def arrangement(count: int, width: int, height: int) -> tuple[int, int]:
+def arrangement(count: int, width: int, height: int) -> tuple[int, int | None]:
     """Return how many of `count` charts stand side by side, and how many cells high each is.
 
-    All are seen at once where they can be; else they are as high as leaves whole rows of them on the screen.
+    The height is None where all are seen at once and share the room; else whole rows of them fill the screen.
     """
     candidates = []
     for columns in range(1, count + 1):
@@ -76,5 +76,5 @@ def arrangement(count: int, width: int, height: int) -> tuple[int, int]:
         shape = width / columns / chart_height / _BEST_SHAPE
         empty = columns * rows - count
         candidates.append((rows - shown, abs(math.log(shape)) + 0.25 * empty, columns, chart_height))
-    _, _, columns, chart_height = min(candidates)
-    return columns, chart_height
+    hidden_rows, _, columns, chart_height = min(candidates)
+    return columns, chart_height if hidden_rows else None
