@@ -21,7 +21,7 @@ class MemoryEstimate(NamedTuple):
     """What a training keeps in the memory of each device, in bytes.
 
     What the device's libraries take for themselves is not in it: code, workspaces of convolutions, the gaps between
-    blocks, and the next batch. They come on top, hundreds of megabytes on a GPU.
+    blocks, and the next batch. They come on top, hundreds of megabytes on a GPU; so does the teacher of distillation.
 
     Args:
         parameters: Number of trainable parameters, with the classifier of the data's classes where they are known.

@@ -110,6 +110,40 @@ def test_an_optional_field_is_unset_by_no_text(draft):
     assert draft.text("image_size") == ""
 
 
+def test_precision_is_the_trick(draft):
+    assert draft.text("precision") == "float32"
+    draft.edit("precision", "bfloat16")
+    assert draft.recipe.trick("mixed_precision").dtype == "bfloat16"
+    assert "mixed_precision.dtype=bfloat16" in draft.command()
+    draft.edit("mixed_precision.dtype", "float16")
+    assert draft.text("precision") == "float16"
+    draft.edit("mixed_precision.dtype", "float17")
+    draft.edit("precision", "bfloat16")
+    assert draft.problems() == []
+    draft.edit("precision", "float32")
+    assert not draft.edited
+    draft.toggle("mixed_precision")
+    assert draft.text("precision") == "bfloat16"
+
+
+def test_the_draft_of_a_run_has_the_command_of_a_recipe_that_is_there(draft):
+    recipe = draft.base.changed(name="other", epochs=3)
+    child = Draft(recipe, "quickstart", parent="a-run")
+    assert not child.edited
+    child.edit("seed", "4")
+    assert child.command() == "keras-tricks train quickstart --set name=other --set epochs=3 --set seed=4"
+
+
+def test_memory_of_the_chosen_model(draft):
+    small = draft.memory().total
+    draft.edit("batch_size", "128")
+    assert draft.memory().total > small
+    draft.edit("model", "resnet50")
+    assert draft.memory().parameters > 23e6
+    draft.edit("data", "No Such")
+    assert draft.memory() is None
+
+
 def test_revert_forgets_everything(draft):
     draft.edit("epochs", "x")
     draft.edit("seed", "7")

@@ -159,10 +159,15 @@ def _about_memory(draft: Draft) -> list[Content]:
                 _entry("Parameters", f"{memory.parameters:,}"),
                 _entry("Memory", f"about {as_text(memory.total)} on each device, {images}"),
                 *(Content("  ") + part for part in parts),
-                Content.styled("What the framework and the device's libraries take comes on top.", "$faint"),
+                Content.styled(_on_top(draft), "$faint"),
             ]
         )
     ]
+
+
+def _on_top(draft: Draft) -> str:
+    teacher = ", and the teacher" if draft.is_on("distillation") else ""
+    return f"What the framework and the device's libraries take{teacher} comes on top."
 
 
 def _about_model(name: str) -> Content:
