@@ -7,14 +7,12 @@ import pytest
 
 from keras_tricks.runs import process
 
-KEYS = (
-    *string.ascii_letters.replace("q", ""),
-    *string.digits,
-    *"space enter escape tab shift+tab up down left right home end pageup pagedown backspace delete".split(),
-    *"plus minus slash question_mark comma full_stop colon equals_sign less_than_sign greater_than_sign".split(),
-    *"left_square_bracket right_square_bracket left_parenthesis asterisk exclamation_mark quotation_mark".split(),
-    *"ctrl+p ctrl+s ctrl+d ctrl+u ctrl+a f1 f2 f5 f6".split(),
-)
+NAMED_KEYS = """
+space enter escape tab shift+tab up down left right home end pageup pagedown backspace delete plus minus slash
+question_mark comma full_stop colon equals_sign less_than_sign greater_than_sign left_square_bracket asterisk
+right_square_bracket left_parenthesis exclamation_mark quotation_mark ctrl+p ctrl+s ctrl+d ctrl+u ctrl+a f1 f2 f5 f6
+"""
+KEYS = (*string.ascii_letters.replace("q", ""), *string.digits, *NAMED_KEYS.split())
 SIZES = ((80, 24), (120, 36), (240, 60), (20, 6), (80, 10))
 
 

@@ -29,7 +29,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         Binding("d", "move(1)", "Down", id="columns.down"),
         Binding("x", "reset", "Usual", id="columns.reset"),
         Binding("enter", "accept", "Done", id="columns.accept", priority=True),
-        Binding("slash", "search", "Search", id="columns.search"),
+        Binding("slash", "search", "Search", id="columns.search", priority=True),
         Binding("escape", "cancel", "Cancel", id="columns.cancel"),
     ]
 
@@ -96,7 +96,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
 
     def action_search(self) -> None:
         """Let the user type what to look for."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def action_reset(self) -> None:
         """Show the usual ones."""

@@ -47,7 +47,7 @@ class CompareScreen(ModeScreen):
     MODE = "compare"
     AUTO_FOCUS = None
 
-    HELP = (
+    KEYS_HELP = (
         ("t d c a", "values; differences of the recipes; curves; ablation bars"),
         ("v", "the next of these"),
         ("m n", "the next metric; the one before"),

@@ -56,7 +56,7 @@ def _text() -> Content:
     from tui.screens.runs import RunsScreen
 
     modes = (LaunchScreen, LiveScreen, RunsScreen, CompareScreen, QueueScreen)
-    titles = {MODES[mode.MODE][1]: mode.HELP for mode in modes}
+    titles = {MODES[mode.MODE][1]: mode.KEYS_HELP for mode in modes}
     lines = []
     for title, keys in {"Everywhere": _EVERYWHERE, **titles}.items():
         lines.append(Content.styled(title, "bold $primary"))

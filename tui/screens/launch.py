@@ -58,7 +58,7 @@ class LaunchScreen(LaunchActions, RecipeActions):
     AUTO_FOCUS = "#recipes"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (150, "-vast")]
 
-    HELP = (
+    KEYS_HELP = (
         ("l or F5", "launch the recipe as a process of its own"),
         ("a", "add it to the queue; A also starts the runner"),
         ("V", "queue variants: each trick left out, each alone, a stack; times seeds"),

@@ -32,7 +32,7 @@ class LiveScreen(RunActions):
     MODE = "live"
     AUTO_FOCUS = ""
 
-    HELP = (
+    KEYS_HELP = (
         ("s", "stop: end the step and keep the checkpoint; again: terminate"),
         ("K", "kill, after a question"),
         ("r", "resume from the last checkpoint"),

@@ -15,7 +15,7 @@ class ModeScreen(Screen[None]):
     """A screen with the modes on top and its keys at the bottom."""
 
     MODE: ClassVar[str]
-    HELP: ClassVar[tuple[tuple[str, str], ...]]
+    KEYS_HELP: ClassVar[tuple[tuple[str, str], ...]]
     """Keys and what they do, for the help."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]

@@ -39,7 +39,7 @@ class QueueScreen(ModeScreen):
     MODE = "queue"
     AUTO_FOCUS = "QueueTable"
 
-    HELP = (
+    KEYS_HELP = (
         ("Enter", "watch the run"),
         ("e l", "train the run earlier, later: a place up, down"),
         ("f", "train the run first, after the one in progress"),

@@ -28,7 +28,7 @@ class RunsScreen(RunActions):
     MODE = "runs"
     AUTO_FOCUS = "RunTable"
 
-    HELP = (
+    KEYS_HELP = (
         ("Enter", "watch the run"),
         ("Space a u", "mark the run; mark all shown; take all marks away"),
         ("b", "compare with this run (★), in Δ columns and in Compare"),
@@ -48,10 +48,10 @@ class RunsScreen(RunActions):
         Binding("a", "mark_all", "Mark all", id="runs.mark_all", show=False),
         Binding("u", "unmark_all", "Unmark", id="runs.unmark_all", show=False),
         Binding("b", "baseline", "Base", id="runs.baseline"),
-        Binding("slash", "filter", "Filter", id="runs.filter"),
+        Binding("slash", "filter", "Filter", id="runs.filter", priority=True),
         Binding("escape", "drop_filter", "No filter", show=False, id="runs.drop_filter"),
-        Binding("c", "columns", "Columns", id="runs.columns"),
-        Binding("o", "sort", "Sort", id="runs.sort"),
+        Binding("c", "columns", "Columns", show=False, id="runs.columns"),
+        Binding("o", "sort", "Sort", show=False, id="runs.sort"),
         Binding("O", "reverse", "Reverse", key_display="O", id="runs.reverse", show=False),
         Binding("e", "edit", "Edit", id="runs.edit"),
         Binding("D", "delete", "Delete", key_display="D", id="runs.delete"),
@@ -88,6 +88,12 @@ class RunsScreen(RunActions):
         """The run under the cursor."""
         row = self._chosen_row()
         return None if row is None else _as_chosen(row)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let the filter's sign be typed in the filter, and grey out what the chosen run does not allow."""
+        if action == "filter":
+            return not (self.query(FilterBar) and self.query_one(FilterBar).has_focus_within)
+        return super().check_action(action, parameters)
 
     def runs_to_delete(self) -> list[ChosenRun]:
         """The marked runs, else the one under the cursor."""
@@ -168,7 +174,7 @@ class RunsScreen(RunActions):
             self._show_runs()
 
     def action_filter(self) -> None:
-        """Let the user type a filter."""
+        """Let the user type a filter, from the very next key on."""
         self.query_one(FilterBar).open()
 
     def action_drop_filter(self) -> None:
@@ -230,7 +236,7 @@ class RunsScreen(RunActions):
         live = sum(row.is_live for row in self._runs)
         count = f"{len(self._runs)} run{'s' * (len(self._runs) != 1)}"
         marked = len(self.app.selection.marked)
-        self.set_subject(count + (f" · ■ {marked} marked" if marked else "") + (f" · ● {live} running" if live else ""))
+        self.set_subject(count + (f" · ■ {marked}" if marked else "") + (f" · ● {live} running" if live else ""))
 
     def _show_detail(self) -> None:
         row = self._chosen_row()
