@@ -44,7 +44,7 @@ class Preferences(BaseModel):
 
     theme: str | None = None
     keys: dict[str, str] = Field(default_factory=dict)
-    refresh_s: float | None = Field(None, gt=0, le=60)
+    refresh_s: float | None = Field(default=None, gt=0, le=60)
     columns: tuple[str, ...] | None = None
     charts: tuple[str, ...] | None = None
     x_axis: Literal["epoch", "time", "step"] = "epoch"
