@@ -116,14 +116,22 @@ class UserRecipesRead(Message):
     Args:
         recipes: The recipes.
         then_choose: The recipe to go to; None to stay.
-        saved: The draft that was saved as that recipe, and can forget its edits.
+        done_with: The draft that can forget its edits: it was saved, or its recipe was deleted.
+        renamed: The name that the recipe to go to had before.
     """
 
-    def __init__(self, recipes: list[UserRecipe], then_choose: str | None, saved: Draft | None) -> None:
+    def __init__(
+        self,
+        recipes: list[UserRecipe],
+        then_choose: str | None = None,
+        done_with: Draft | None = None,
+        renamed: str | None = None,
+    ) -> None:
         super().__init__()
         self.recipes = recipes
         self.then_choose = then_choose
-        self.saved = saved
+        self.done_with = done_with
+        self.renamed = renamed
 
 
 class FindingsRead(Message):
@@ -140,14 +148,14 @@ class RunRecipeRead(Message):
     Args:
         directory: The run.
         recipe: Its recipe.
-        base_name: The preset or recipe that a command for it names.
+        start: The preset or recipe that a command for it names.
     """
 
-    def __init__(self, directory: Path, recipe: Recipe, base_name: str) -> None:
+    def __init__(self, directory: Path, recipe: Recipe, start: Recipe) -> None:
         super().__init__()
         self.directory = directory
         self.recipe = recipe
-        self.base_name = base_name
+        self.start = start
 
 
 class LanesRead(Message):
