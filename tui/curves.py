@@ -58,10 +58,11 @@ class Curves:
             self._attempt_began = row.t
         # A clock that is set back must not fold the curve.
         self._seconds = max(self._seconds, self._seconds_before + row.t - self._attempt_began)
+        step, seconds, curves = row.step, self._seconds, self._curves
         for name, value in row.values.items():
-            if name not in self._curves:
-                self._curves[name] = _GrowingCurve()
-            self._curves[name].add(row.step, self._seconds, value)
+            if name not in curves:
+                curves[name] = _GrowingCurve()
+            curves[name].add(step, seconds, value)
 
     def show(self) -> dict[str, Curve]:
         """Return the points so far, in the order in which the metrics came; a curve without news is the same object."""

@@ -15,8 +15,6 @@ from keras_tricks.runs.schema import MetricRow, RunError
 
 _BLOCK_BYTES = 1 << 20
 _REMEMBERED_BYTES = 64
-# What may stand for NaN or infinity. A backslash may hide such a word.
-_SIGNS_OF_NOT_FINITE = (b'NaN"', b'Infinity"', b"\\")
 
 
 class JsonLines:
@@ -75,7 +73,8 @@ class JsonLines:
 
 def _record(line: bytes) -> dict[str, Any] | None:
     """The JSON object that a line holds, or None."""
-    may_be_not_finite = any(sign in line for sign in _SIGNS_OF_NOT_FINITE)
+    # NaN and infinity are words, which a backslash may hide.
+    may_be_not_finite = b'NaN"' in line or b'Infinity"' in line or b"\\" in line
     try:
         record = schema.decode(line) if may_be_not_finite else from_json(line)
     except (ValueError, RecursionError):

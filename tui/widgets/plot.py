@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.app import ComposeResult
 from textual.containers import Grid
 from textual.events import MouseEvent, MouseScrollDown, MouseScrollUp
+from textual.geometry import Size
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 from textual_plot import PlotWidget
@@ -60,6 +61,20 @@ class _DotLine(LinePlot):
 
 class _Canvas(Canvas):
     """A canvas of which each segment has a style: Textual's filter for NO_COLOR fails on those without."""
+
+    _own_style: Style | None = None
+
+    @property
+    def rich_style(self) -> Style:
+        """Its style, which is looked up once a drawing, and not for each line."""
+        if self._own_style is None:
+            self._own_style = super().rich_style
+        return self._own_style
+
+    def reset(self, size: Size | None = None, refresh: bool = True) -> None:
+        """Begin a drawing."""
+        self._own_style = None
+        super().reset(size, refresh)
 
     def render_line(self, y: int) -> Strip:
         """Return a line, nothing left without a style."""
