@@ -53,8 +53,8 @@ def find_recipe(name: str) -> Recipe:
     raise RecipeError(f"There is no recipe {name!r}. {hint} A recipe file ends in .json or .py.")
 
 
-def closest_name(recipe: Recipe) -> str:
-    """Return the name of the preset or recipe of the user's whose command for `recipe` is the shortest.
+def closest_recipe(recipe: Recipe) -> Recipe:
+    """Return the preset or recipe of the user's whose command for `recipe` is the shortest.
 
     It is the one that the recipe is called after, if there is one.
 
@@ -63,8 +63,9 @@ def closest_name(recipe: Recipe) -> str:
     """
     from keras_tricks.user_recipes import user_recipes
 
-    names = [*presets(), *(known.name for known in user_recipes() if known.recipe is not None)]
-    return recipe.name if recipe.name in names else min(names, key=lambda name: len(command(recipe, name)))
+    own = {known.name: known.recipe for known in user_recipes() if known.recipe is not None}
+    known = {**own, **presets()}
+    return known.get(recipe.name) or min(known.values(), key=lambda base: len(command(recipe, base)))
 
 
 def change(
@@ -100,14 +101,18 @@ def change(
         raise RecipeError(str(error)) from error
 
 
-def command(recipe: Recipe, base_name: str) -> str:
-    """Return the `keras-tricks train` command that gives `recipe`, from the preset or recipe file `base_name`.
+def command(recipe: Recipe, start: str | Recipe) -> str:
+    """Return the `keras-tricks train` command that gives `recipe`.
+
+    Args:
+        recipe: The recipe.
+        start: The recipe that the command names: a preset or one of the user's, or the name or file of one.
 
     Raises:
-        RecipeError: There is no recipe `base_name`.
+        RecipeError: There is no recipe `start`.
     """
-    base = find_recipe(base_name)
-    words = ["keras-tricks", "train", base_name]
+    base = find_recipe(start) if isinstance(start, str) else start
+    words = ["keras-tricks", "train", start if isinstance(start, str) else start.name]
     for field in Recipe.model_fields:
         value = getattr(recipe, field)
         if field != "tricks" and value != getattr(base, field):

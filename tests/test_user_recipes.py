@@ -6,7 +6,7 @@ import re
 import pytest
 
 from keras_tricks import Recipe, RecipeError, tricks
-from keras_tricks.presets import closest_name, command, find_recipe, presets
+from keras_tricks.presets import closest_recipe, command, find_recipe, presets
 from keras_tricks.user_recipes import (
     find_user_recipe,
     recipes_directory,
@@ -111,10 +111,11 @@ def test_a_folder_that_cannot_be_written():
         save_recipe(MINE, "mine")
 
 
-def test_the_closest_name_gives_the_shortest_command():
+def test_the_closest_recipe_gives_the_shortest_command():
     quickstart = presets()["quickstart"]
-    assert closest_name(quickstart.changed(epochs=3)) == "quickstart"
-    assert closest_name(quickstart.changed(name="other")) == "quickstart"
-    save_recipe(MINE, "mine")
-    assert closest_name(MINE.changed(seed=3)) == "mine"
+    assert closest_recipe(quickstart.changed(epochs=3)) is quickstart
+    assert closest_recipe(quickstart.changed(name="other")) is quickstart
+    mine = save_recipe(MINE, "mine")
+    assert closest_recipe(MINE.changed(seed=3)) == mine
     assert command(find_recipe("mine").changed(seed=3), "mine") == "keras-tricks train mine --set seed=3"
+    assert command(mine, mine) == "keras-tricks train mine"

@@ -24,13 +24,13 @@ class Draft:
 
     Args:
         base: The recipe to start from.
-        base_name: The preset or recipe of the user's that its command names. Defaults to the name of `base`.
+        start: The preset or recipe of the user's that its command names. Defaults to `base`.
         parent: Id of the run whose recipe `base` is. Defaults to None.
     """
 
-    def __init__(self, base: Recipe, base_name: str | None = None, parent: str | None = None):
+    def __init__(self, base: Recipe, start: Recipe | None = None, parent: str | None = None):
         self.base = base
-        self.base_name = base_name or base.name
+        self.start = start or base
         self.parent = parent
         self.recipe = base
         self._wrong: dict[str, tuple[str, Problem]] = {}
@@ -49,7 +49,7 @@ class Draft:
 
     def command(self) -> str:
         """Return the equivalent command, without values that are wrong."""
-        return command(self.recipe, self.base_name)
+        return command(self.recipe, self.start)
 
     def is_on(self, name: str) -> bool:
         """Whether the trick called `name` is on."""
@@ -119,6 +119,12 @@ class Draft:
         self._wrong.clear()
         self._before.clear()
         self._off.clear()
+
+    def rebase(self, base: Recipe) -> None:
+        """Start from another name of the same recipe, with the edits kept."""
+        if self.recipe.name == self.base.name:
+            self.recipe = self.recipe.changed(name=base.name)
+        self.base = self.start = base
 
     def problems(self) -> list[Problem]:
         """What is wrong: values that were typed wrong first, then what the recipe itself finds."""

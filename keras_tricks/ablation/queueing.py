@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from keras_tricks.ablation.designs import Design, Variant
 from keras_tricks.presets import command
 from keras_tricks.queue import DEFAULT_LANE, RunQueue
+from keras_tricks.recipe import Recipe
 from keras_tricks.runs import Run, RunError
 
 
@@ -17,7 +18,7 @@ def queue_variants(
     queue: RunQueue,
     runs: Sequence[Variant],
     design: Design,
-    base_name: str,
+    start: str | Recipe,
     *,
     lane: str = DEFAULT_LANE,
     parent: str | None = None,
@@ -28,7 +29,7 @@ def queue_variants(
         queue: The queue.
         runs: What `variants` returned.
         design: The design that they are of.
-        base_name: The preset or recipe that their commands name.
+        start: The recipe that their commands name (see `presets.command`).
         lane: The lane. Defaults to `all`.
         parent: Id of the run that the recipe was made from. Defaults to None.
 
@@ -46,7 +47,7 @@ def queue_variants(
             added.append(
                 queue.add(
                     run.recipe,
-                    argv=shlex.split(command(run.recipe, base_name)),
+                    argv=shlex.split(command(run.recipe, start)),
                     parent=parent,
                     lane=lane,
                     ablation={**ablation, "variant": run.name, "place": run.place},

@@ -128,7 +128,7 @@ def test_precision_is_the_trick(draft):
 
 def test_the_draft_of_a_run_has_the_command_of_a_recipe_that_is_there(draft):
     recipe = draft.base.changed(name="other", epochs=3)
-    child = Draft(recipe, "quickstart", parent="a-run")
+    child = Draft(recipe, draft.base, parent="a-run")
     assert not child.edited
     child.edit("seed", "4")
     assert child.command() == "keras-tricks train quickstart --set name=other --set epochs=3 --set seed=4"

@@ -80,10 +80,10 @@ async def test_saved_recipes_and_broken_ones_are_listed(app, until):
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "Yours" in lines(app))
         launch = app.screen
-        assert lines(app)[-3:] == ["Yours", "✗ bad", "mine"]
-        await pilot.press("end")
+        assert lines(app)[-3:] == ["Yours", "mine", "✗ bad"]
+        await pilot.press("end", "up")
         assert launch.draft.recipe == MINE.changed(name="mine")
-        await pilot.press("up")
+        await pilot.press("down")
         assert launch.draft.base.name == "mine", "A broken recipe cannot be chosen."
         panel = launch.query_one(AboutPanel)
         assert panel.border_title == "About: bad" and "not valid JSON" in str(panel.content)
@@ -96,6 +96,16 @@ async def test_saved_recipes_and_broken_ones_are_listed(app, until):
         await pilot.press("3", "1")
         await until(pilot, lambda: launch._own["mine"].recipe.epochs == 5)
         assert launch.draft.recipe.epochs == 9, "Edits are kept."
+
+        await pilot.press("R")
+        await type_name(pilot, "other")
+        await until(pilot, lambda: launch.draft.base.name == "other")
+        assert launch.draft.command() == "keras-tricks train other --set epochs=9"
+        (recipes_directory() / "other.json").unlink()
+        await pilot.press("3", "1")
+        await until(pilot, lambda: "other" not in launch._own)
+        assert launch.draft.recipe.epochs == 9
+        assert lines(app)[-1] == "other", "A file that went away takes no edits along."
 
 
 async def test_a_recipe_that_cannot_be_saved_keeps_its_edits(app, until):

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 from keras_tricks.data_facts import KNOWN_DATA_SETS
-from keras_tricks.presets import closest_name
+from keras_tricks.presets import closest_recipe
 from keras_tricks.recipe import Problem, Recipe, RecipeError
 from keras_tricks.runs import RunError, open_run
 from keras_tricks.runs.summary import RunSummary
@@ -146,22 +146,25 @@ class LaunchScreen(LaunchActions, RecipeActions):
     def on_user_recipes_read(self, message: UserRecipesRead) -> None:
         """List the user's recipes; a draft that is edited keeps its edits."""
         own = {recipe.name: recipe for recipe in message.recipes}
-        if message.saved is not None:
-            message.saved.revert()
-        unchanged = own == self._own and message.then_choose is None and message.saved is None
-        for name in self._own.keys() - own.keys():
-            self._drafts.pop(name, None)
-        for name, recipe in own.items():
-            if recipe.recipe is None:
-                self._drafts.pop(name, None)
-            elif name not in self._drafts or not self._drafts[name].edited:
-                self._drafts[name] = Draft(recipe.recipe)
-        self._own = own
+        recipes = {name: found.recipe for name, found in own.items() if found.recipe is not None}
+        if message.done_with is not None:
+            message.done_with.revert()
+        if message.renamed in self._drafts and message.then_choose in recipes:
+            draft = self._drafts.pop(message.renamed)
+            draft.rebase(recipes[message.then_choose])
+            self._drafts[message.then_choose] = draft
+        for name in self._own.keys() - recipes.keys():
+            if name in self._drafts and not self._drafts[name].edited:
+                del self._drafts[name]
+        for name, recipe in recipes.items():
+            if name not in self._drafts or not self._drafts[name].edited:
+                self._drafts[name] = Draft(recipe)
         if message.then_choose in self._drafts:
             self._chosen = message.then_choose
         elif self._chosen not in self._drafts:
             self._chosen = next(iter(self._drafts))
-        if not unchanged:
+        if own != self._own or message.then_choose is not None:
+            self._own = own
             self._list_recipes()
             self._show_draft()
 
@@ -169,7 +172,7 @@ class LaunchScreen(LaunchActions, RecipeActions):
         """Edit the recipe of a run."""
         key = f"{_RUN}{message.directory.name}"
         if key not in self._drafts or not self._drafts[key].edited:
-            self._drafts[key] = Draft(message.recipe, message.base_name, parent=message.directory.name)
+            self._drafts[key] = Draft(message.recipe, message.start, parent=message.directory.name)
         self._chosen = key
         self._list_recipes()
         self._show_draft()
@@ -273,7 +276,7 @@ class LaunchScreen(LaunchActions, RecipeActions):
     def _read_run(self, directory: Path) -> None:
         try:
             recipe = Recipe.from_document(open_run(directory).recipe(), directory.name)
-            self.post_message(RunRecipeRead(directory, recipe, closest_name(recipe)))
+            self.post_message(RunRecipeRead(directory, recipe, closest_recipe(recipe)))
         except (RunError, RecipeError, OSError, ValidationError) as error:
             self.post_message(Notice(f"It cannot be edited. {error}", "error"))
 
@@ -317,12 +320,16 @@ class LaunchScreen(LaunchActions, RecipeActions):
 
     def _list_recipes(self) -> None:
         runs = [RecipeEntry(key, draft.base.name, "From runs") for key, draft in self._drafts.items() if draft.parent]
-        own = [
-            RecipeEntry(f"{_BROKEN}{recipe.name}" if recipe.error else recipe.name, recipe.name, "Yours", recipe.error)
+        broken = [
+            RecipeEntry(f"{_BROKEN}{recipe.name}", recipe.name, "Yours", recipe.error)
             for recipe in self._own.values()
+            if recipe.error
         ]
+        own = sorted(key for key, draft in self._drafts.items() if key not in self.app.presets and not draft.parent)
         presets = [RecipeEntry(name, name) for name in self.app.presets]
-        self.query_one(RecipeList).fill([*presets, *own, *runs], self._chosen)
+        self.query_one(RecipeList).fill(
+            [*presets, *(RecipeEntry(name, name, "Yours") for name in own), *broken, *runs], self._chosen
+        )
 
     def _show_about(self, focused: Widget | None) -> None:
         panel = self.query_one(AboutPanel)

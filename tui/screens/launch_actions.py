@@ -25,13 +25,13 @@ class Order(NamedTuple):
 
     recipe: Recipe
     argv: list[str]
-    base_name: str
+    start: Recipe
     parent: str | None
 
     @classmethod
     def of(cls, draft: Draft) -> Order:
         """Return the order that a draft makes."""
-        return cls(draft.recipe, draft.argv, draft.base_name, draft.parent)
+        return cls(draft.recipe, draft.argv, draft.start, draft.parent)
 
 
 class LaunchActions(ModeScreen):
@@ -195,7 +195,7 @@ class LaunchActions(ModeScreen):
 
         queue = RunQueue(self.app.runs_root)
         try:
-            queue_variants(queue, chosen.runs, chosen.design, order.base_name, lane=chosen.lane, parent=order.parent)
+            queue_variants(queue, chosen.runs, chosen.design, order.start, lane=chosen.lane, parent=order.parent)
         except RunError as error:
             self.post_message(Notice(f"No variants. {error}", "error"))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.binding import Binding
 
@@ -49,13 +49,9 @@ class RecipeActions(ModeScreen):
         """The name of the user's recipe under the cursor; None if it is none of the user's."""
         raise NotImplementedError
 
-    def read_own_recipes(self, then_choose: str | None = None) -> None:
-        """Look at the user's recipes, in a thread.
-
-        Args:
-            then_choose: The recipe to go to then. Defaults to None, the one that was chosen.
-        """
-        self.run_worker(lambda: self._read(then_choose), thread=True, exclusive=True, group="recipes")
+    def read_own_recipes(self) -> None:
+        """Look at the user's recipes, in a thread."""
+        self.run_worker(self._read, thread=True, exclusive=True, group="recipes")
 
     def action_save(self) -> None:
         """Ask for a name, and save the recipe under it."""
@@ -91,7 +87,7 @@ class RecipeActions(ModeScreen):
         def named(answer: str | None) -> None:
             if answer is not None and answer != name:
                 done = f"{name} is called {answer} now."
-                self._change(lambda: rename_recipe(name, answer), done, then_choose=answer)
+                self._change(lambda: rename_recipe(name, answer), done, then_choose=answer, renamed=name)
 
         self.app.push_screen(NameScreen(f"Rename {name} to", name, problem), named)
 
@@ -102,11 +98,12 @@ class RecipeActions(ModeScreen):
             self.post_message(Notice("Presets cannot be deleted.", "warning"))
             return
         path = self._own[name].path
+        draft = self.draft if self._own[name].recipe is not None else None
         self._confirm(
             f"Delete {name}?",
             f"{path} is removed. Runs of it stay.",
             "Delete",
-            lambda: self._change(lambda: remove_recipe(name), f"Deleted {name}."),
+            lambda: self._change(lambda: remove_recipe(name), f"Deleted {name}.", done_with=draft),
         )
 
     def _free_name(self, name: str) -> str:
@@ -121,11 +118,11 @@ class RecipeActions(ModeScreen):
             save_recipe(recipe, name, replace=replace)
 
         done = f"Saved {name}; keras-tricks train {name} trains it.{left_out}"
-        self._change(save, done, then_choose=name, saved=draft)
+        self._change(save, done, then_choose=name, done_with=draft)
 
-    def _change(
-        self, what: Callable[[], None], done: str, then_choose: str | None = None, saved: Draft | None = None
-    ) -> None:
+    def _change(self, what: Callable[[], None], done: str, **then: Any) -> None:
+        """Do it in a thread, say so, and look at the recipes again; `then` goes with the message about these."""
+
         def work() -> None:
             try:
                 what()
@@ -133,13 +130,13 @@ class RecipeActions(ModeScreen):
                 self.post_message(Notice(str(error), "error"))
             else:
                 self.post_message(Notice(done))
-                self._read(then_choose, saved)
+                self._read(**then)
 
         self.run_worker(work, thread=True, group="recipes-change")
 
-    def _read(self, then_choose: str | None, saved: Draft | None = None) -> None:
+    def _read(self, **then: Any) -> None:
         try:
-            self.post_message(UserRecipesRead(user_recipes(), then_choose, saved))
+            self.post_message(UserRecipesRead(user_recipes(), **then))
         except RecipeError as error:
             self.post_message(Notice(str(error), "error"))
 
