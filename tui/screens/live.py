@@ -81,6 +81,7 @@ class LiveScreen(RunActions):
         self._looking_at_machine = False
         self._events: tuple[Event, ...] = ()
         self._state_shown: object = None
+        self._subject = ""
 
     def compose_content(self) -> ComposeResult:
         """Yield the header, the charts, the log, the events and the load."""
@@ -283,7 +284,10 @@ class LiveScreen(RunActions):
 
     def _show_subject(self) -> None:
         words = [*self.query_one(ChartGrid).words, "" if self._view is None else self._view.name]
-        self.set_subject(" · ".join(word for word in words if word))
+        subject = " · ".join(word for word in words if word)
+        if subject != self._subject:
+            self._subject = subject
+            self.set_subject(subject)
 
     def _show_bindings(self) -> None:
         """Grey out what cannot be done now; only after a change, as it takes the footer a while."""

@@ -189,7 +189,7 @@ class Chart(ChartControls):
         if not self.is_mounted or not self.query(Plot):
             return
         plot = self.query_one(Plot)
-        self.query_one(".chart-x-label", Static).update(self._x_label_text())
+        self.query_one(".chart-x-label", Static).update(self._x_label_text(), layout=False)
         self.set_class(not self._drawables, "-empty")
         self._show_cursor()
         plot.clear()
@@ -251,7 +251,7 @@ class Chart(ChartControls):
         """Draw the cursor, and say in the title what stands there."""
         if self.is_mounted and self.query(Plot):
             self.query_one(Plot).show_cursor(self.cursor, self.app.theme_variables["foreground"])
-            self.query_one(".chart-title", Static).update(self._title())
+            self.query_one(".chart-title", Static).update(self._title(), layout=False)
 
     def _title(self) -> Content:
         """Name, values and what else is to be said; where there is no room, the values go without their labels."""
