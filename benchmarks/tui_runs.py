@@ -52,7 +52,8 @@ def write_runs(root: Path, count: int) -> list[Path]:
 def write_status(directory: Path, number: int, epoch: int) -> None:
     """Give a run other values."""
     share = (number % 997) / 997
-    last = {name: 1 - share / (place + 1) for place, name in enumerate(("loss", "accuracy", "val_loss", "val_accuracy"))}
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    last = {name: 1 - share / (place + 1) for place, name in enumerate(names)}
     status = Status(
         state="finished",
         attempt=1,

@@ -44,3 +44,11 @@ def difference(value: float, is_share: bool) -> str:
 def _best_is_share(column: Column, run: RunSummary) -> bool:
     best = run.status.best
     return column.key.removeprefix(DELTA) == "best" and best is not None and "accuracy" in best.metric
+
+
+def middle_shortened(text: str, width: int) -> str:
+    """Return a name in at most `width` characters, its middle left out: names of variants differ at their ends."""
+    if len(text) <= width:
+        return text
+    tail = max(0, 2 * (width - 1) // 3)
+    return text[: max(0, width - 1 - tail)] + "…" + text[len(text) - tail :]

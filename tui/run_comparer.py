@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,10 @@ class RunComparer:
         self._opened: dict[Path, _Opened] = {}
 
     def look(self, directories: Sequence[Path], baseline: Path | None) -> Comparison:
-        """Read what is new in these runs; without a baseline among them others are compared with the first one."""
+        """Read what is new in these runs.
+
+        Without a baseline among them others are compared with the first variant of their ablation, else with the first.
+        """
         self._opened = {path: opened for path, opened in self._opened.items() if path in directories}
         runs: list[ComparedRun] = []
         troubles = []
@@ -54,7 +58,7 @@ class RunComparer:
                 self._opened.pop(directory, None)
                 troubles.append(f"{directory.name}: {error}")
         found = [run.summary.directory for run in runs]
-        base = baseline if baseline in found else (found[0] if found else None)
+        base = baseline if baseline in found else min(runs, key=_place).summary.directory if runs else None
         return Comparison(tuple(runs), base, tuple(troubles))
 
     def _look_at(self, directory: Path, place: int) -> ComparedRun:
@@ -70,3 +74,9 @@ class RunComparer:
         else:
             opened.seen = compare_run(summary, opened.history.rows, place)
         return opened.seen
+
+
+def _place(run: ComparedRun) -> tuple[float, str]:
+    """The place of a run's variant in its ablation, and its id; those without one keep their order behind."""
+    place = (run.summary.facts.ablation or {}).get("place")
+    return (place, run.summary.id) if isinstance(place, int) else (math.inf, "")

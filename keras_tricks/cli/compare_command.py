@@ -50,7 +50,7 @@ def diff(runs: _Names = None, expression: Filter = "", runs_dir: RunsDir = None,
     if not table.rows:
         console().print("The recipes are equal.")
         return
-    _print(table)
+    _print_differences(compared, table)
 
 
 def compare(
@@ -89,9 +89,10 @@ def compare(
             }
         )
     else:
-        _print(values)
+        _print_letters(compared)
+        _print(values, without=("id", "name"))
         if len(compared) > 1 and (differences := differences_table(compared)).rows:
-            _print(differences)
+            _print_differences(compared, differences)
         if len(found) > 1:
             console().print(f"Differences to {found[0].group.name}, paired by seed, with 95 % intervals", markup=False)
             _print(effects_table(found, metric))
@@ -119,9 +120,18 @@ def _print_letters(runs: Sequence[ComparedRun]) -> None:
         console().print(f"{run.letter}  {run.summary.id}", markup=False)
 
 
-def _print(table: Table) -> None:
+def _print_differences(runs: Sequence[ComparedRun], table: Table) -> None:
+    """Print a table of differences under the letters of the runs, which leave room for the values."""
+    _print(table._replace(headings=("field", *(run.letter for run in runs))))
+
+
+def _print(table: Table, without: Sequence[str] = ()) -> None:
     """Print a table, without columns that are empty."""
-    used = [place for place in range(len(table.headings)) if any(row[place] is not None for row in table.rows)]
+    used = [
+        place
+        for place, heading in enumerate(table.headings)
+        if heading not in without and any(row[place] is not None for row in table.rows)
+    ]
     rows = [[_text(row[place]) for place in used] for row in table.rows]
     print_table([table.headings[place] for place in used], rows)
 

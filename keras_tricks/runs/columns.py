@@ -99,6 +99,7 @@ _BUILT_IN = {
         Column("data", "Data", "word", lambda run, _: run.facts.recipe.get("data")),
     )
 }
+_MOST_NAMED = 26
 _OFTEN_LOGGED = ("val_accuracy", "val_loss", "accuracy", "loss")
 _ALWAYS_KNOWN = (*_OFTEN_LOGGED, "batch_size", "learning_rate", "seed")
 _TITLES = {"val_accuracy": "Val acc", "val_loss": "Val loss", "accuracy": "Acc", "loss": "Loss"}
@@ -151,7 +152,8 @@ def no_such_column(key: str, known: Iterable[str]) -> str:
     if close:
         return f"There is no {key!r}. Did you mean {close[0]}?"
     shown = [name for name in names if not name.startswith((DELTA, LAST)) and "." not in name]
-    return f"There is no {key!r}. There are: {', '.join(shown)}."
+    more = ", and any field of the recipe, trick.parameter or metric" if len(shown) > _MOST_NAMED else ""
+    return f"There is no {key!r}. There are: {', '.join(shown[:_MOST_NAMED])}{more}."
 
 
 def is_nothing(value: Value) -> bool:

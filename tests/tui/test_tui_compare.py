@@ -86,7 +86,7 @@ async def test_the_views(app, six_runs, until, size):
         assert [row[3] for row in rows[:4]] == [".9000", ".9100", ".9200", ".9200"]
         assert [row[4] for row in rows[:4]] == ["-.0100", "-", "+.0100", "+.0100"]
         assert rows[0][5:7] == [".9976", "2"]
-        assert words(app, "#letters").startswith("A plain aaa0 ✓")
+        assert not app.screen.query_one("#letters").display
 
         await pilot.press("down", "down", "b")
         await until(pilot, lambda: cells(app, ValueTable)[2][0] == "C★ plain")
@@ -102,9 +102,14 @@ async def test_the_views(app, six_runs, until, size):
         chart = app.screen.query_one(Overlay)
         assert chart.display and chart.title == "val_loss"
         assert [line.metric for line in chart.lines] == list("ABCDEF")
-        assert len({line.color for line in chart.lines}) == 6
+        assert [line.color for line in chart.lines] == ["primary"] * 3 + ["accent"] * 3, "A colour a variant."
+        assert words(app, "#letters").startswith("A plain aaa0 ✓")
         await pilot.press("y")
         assert chart.log_y
+        await pilot.press("up")
+        assert chart.x_limits is None, "Two epochs cannot be enlarged."
+        await pilot.hover(chart, offset=(30, 5))
+        assert chart.cursor is not None
 
         await pilot.press("n", "a")
         text = str(app.screen.query_one("#bars", Static).content)
@@ -114,6 +119,24 @@ async def test_the_views(app, six_runs, until, size):
         assert "val_accuracy" in words(app, ".subject")
         await pilot.press("v")
         assert app.screen.query_one("#compared").current == "values"
+        await pilot.click("#views", offset=(12, 0))
+        assert app.screen.query_one("#compared").current == "differences"
+
+
+async def test_curves_are_enlarged_and_moved(app, store, until):
+    mark(app, store, [store.add(PLAIN[0], epochs=12, done=12, end="finished").name])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await compared(pilot, until, 1)
+        await pilot.press("c", "up", "up")
+        chart = app.screen.query_one(Overlay)
+        low, high = chart.x_limits
+        assert high - low == pytest.approx(11 / 1.5**2)
+        await pilot.press("left", "left", "left", "left")
+        assert chart.x_limits[0] == 1.0
+        await pilot.press("m")
+        assert chart.x_limits[0] == 1.0, "Another metric shows the same epochs."
+        await pilot.press("down", "down", "down")
+        assert chart.x_limits is None
 
 
 async def test_letters_tell_the_curves_apart_without_colours(make_app, six_runs, until, monkeypatch):

@@ -110,7 +110,7 @@ async def test_columns_fit_the_width(app, four_runs, until):
         table = app.screen.query_one(RunTable)
         assert columns(app) == ["state", "name", "id", "epoch", "val_accuracy", "val_loss", "duration"]
         assert table.virtual_size.width <= 80
-        assert [row[1:3] for row in cells(app)[1:3]] == [["quickstart", "cccc"], ["cifar10_resnet20_d", "bbbb"]]
+        assert [row[1:3] for row in cells(app)[1:3]] == [["quickstart", "cccc"], ["cifar…esnet20_d", "bbbb"]]
         await pilot.press("down")
         await pilot.resize_terminal(120, 36)
         await until(pilot, lambda: len(columns(app)) == 8)
@@ -152,7 +152,7 @@ async def test_marks_and_the_baseline(app, four_runs, until):
         assert [line(app, y)[:2] for y in range(1, 5)] == ["  ", "■ ", "■ ", " ★"]
         assert columns(app)[3:5] == ["val_accuracy", "delta.val_accuracy"]
         assert [row[4] for row in cells(app)] == ["-", "-.0449", "-.3471", "-"]
-        assert "■ 2 marked" in str(app.screen.query_one(".subject", Static).content)
+        assert "■ 2" in str(app.screen.query_one(".subject", Static).content)
 
         await pilot.press("u")
         assert app.selection.marked == []

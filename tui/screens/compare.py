@@ -13,6 +13,7 @@ from textual.widgets import ContentSwitcher, Static
 from keras_tricks.ablation.effects import effects, group_runs
 from keras_tricks.runs.comparison import metrics_of
 from keras_tricks.runs.storage import StorageError
+from tui.column_text import middle_shortened
 from tui.messages import Notice, RunsCompared
 from tui.run_comparer import Comparison, RunComparer
 from tui.screens.mode_screen import ModeScreen
@@ -51,7 +52,7 @@ class CompareScreen(ModeScreen):
         ("t d c a", "values; differences of the recipes; curves; ablation bars"),
         ("v", "the next of these"),
         ("m n", "the next metric; the one before"),
-        ("y", "logarithmic curves"),
+        ("y", "logarithmic curves; arrows and wheel enlarge and move them, the mouse reads them"),
         ("b", "compare with the run under the cursor of the table"),
         ("u", "take the mark of that run away"),
         ("Enter", "watch that run"),
@@ -59,7 +60,10 @@ class CompareScreen(ModeScreen):
     )
 
     BINDINGS = [
-        *(Binding(key, f"view('{name}')", title, id=f"compare.{name}") for name, (key, title) in VIEWS.items()),
+        *(
+            Binding(key, f"view('{name}')", title, show=False, id=f"compare.{name}")
+            for name, (key, title) in VIEWS.items()
+        ),
         Binding("v", "next_view", "Next view", show=False, id="compare.next_view"),
         Binding("m", "metric(1)", "Metric", id="compare.metric"),
         Binding("n", "metric(-1)", "Metric before", show=False, id="compare.metric_before"),
@@ -180,7 +184,7 @@ class CompareScreen(ModeScreen):
     def _show(self) -> None:
         runs, baseline = self._comparison.runs, self._comparison.baseline
         self.set_class(not runs, "-no-runs")
-        self.set_subject(f"{len(runs)} runs · {self._metric}" if runs else "")
+        self.set_subject(f"{self._metric} · {len(runs)} runs" if runs else "")
         self.refresh_bindings()
         self._show_views()
         self._show_letters()
@@ -189,29 +193,32 @@ class CompareScreen(ModeScreen):
         elif self._view == "differences":
             self.query_one(DifferenceTable).show(runs)
         elif self._view == "curves":
-            self.query_one(Overlay).show_runs(runs, self._metric)
+            self.query_one(Overlay).show_runs(group_runs(runs, baseline), runs, self._metric)
         else:
             found = effects(group_runs(runs, baseline), self._metric)
             self.query_one(AblationBars).show(found, self._metric)
 
     def _show_views(self) -> None:
+        """Show the views and their keys, which a click opens too."""
         parts = []
         for name, (key, title) in VIEWS.items():
-            style = "bold reverse $primary" if name == self._view else "$muted"
-            parts.append(Content.styled(f" {'▸' if name == self._view else ' '}{key} {title} ", style))
-        self.query_one("#views", Static).update(Content("").join(parts))
+            mark, style = ("▸", "bold reverse $primary") if name == self._view else (" ", "$muted")
+            parts.append(f"[@click=screen.view('{name}')][{style}] {mark}{key} {title} [/][/]")
+        self.query_one("#views", Static).update(Content.from_markup("".join(parts)))
 
     def _show_letters(self) -> None:
-        """Say which run each letter is, and what could not be read."""
+        """Say which run each letter of the curves is, and what could not be read."""
         parts = []
-        for run in self._comparison.runs:
-            star = "★" if run.summary.directory == self._comparison.baseline else ""
+        for run in self._comparison.runs if self._view == "curves" else ():
             look = STATE_LOOKS[run.summary.state]
-            digits = run.summary.id.rpartition("-")[2]
-            parts.append(Content.assemble((f"{run.letter}{star}", "bold"), f" {run.summary.name} {digits} "))
+            star = "★" if run.summary.directory == self._comparison.baseline else ""
+            name = middle_shortened(run.summary.name, 24)
+            parts.append(Content.assemble((f"{run.letter}{star}", "bold"), f" {name} {run.summary.id[-4:]} "))
             parts.append(Content.styled(f"{look.symbol}  ", f"${look.color}"))
         parts += [Content.styled(f"✗ {trouble}  ", "$text-error") for trouble in self._comparison.troubles]
-        self.query_one("#letters", Static).update(Content("").join(parts))
+        letters = self.query_one("#letters", Static)
+        letters.display = bool(parts)
+        letters.update(Content("").join(parts))
 
     def _look(self) -> None:
         if self._looking or not self.is_current:

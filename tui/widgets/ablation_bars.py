@@ -12,8 +12,8 @@ from textual.widgets import Static
 from keras_tricks.ablation import PairedDifference
 from keras_tricks.ablation.effects import Effect
 from keras_tricks.runs.columns import column, sorts_descending
-from tui.column_text import difference
-from tui.formats import number, share, shortened
+from tui.column_text import difference, middle_shortened
+from tui.formats import number, share
 
 _VERDICTS = {1: ("▲", "success"), -1: ("▼", "error"), 0: ("≈", "muted")}
 _NUMBERS_WIDTH = 33
@@ -56,11 +56,11 @@ def bars(effects: Sequence[Effect], metric: str, width: int) -> Content:
     bar_width = max(_LEAST_BAR, width - label_width - _NUMBERS_WIDTH - 2)
     low, high = limits([effect.difference for effect in effects if effect.difference])
     lines: list[Content | str] = [
-        Content.assemble((shortened(base.group.name, label_width), "bold"), f"  {_values(base, is_share)}"),
+        Content.assemble((middle_shortened(base.group.name, label_width), "bold"), f"  {_values(base, is_share)}"),
         "",
     ]
     for effect in effects[1:]:
-        name = shortened(effect.group.name, label_width).ljust(label_width)
+        name = middle_shortened(effect.group.name, label_width).ljust(label_width)
         if effect.difference is None:
             lines.append(Content.assemble(name, " ", ("no difference: see below".ljust(bar_width), "$muted")))
             continue

@@ -10,7 +10,7 @@ from textual.widgets import DataTable
 
 from keras_tricks.runs.columns import Value, column, sorts_descending
 from keras_tricks.runs.comparison import ComparedRun, recipe_differences
-from tui.column_text import difference
+from tui.column_text import difference, middle_shortened
 from tui.formats import NOTHING, number, share, shortened
 from tui.states import STATE_LOOKS
 
@@ -59,7 +59,7 @@ class ValueTable(_Table):
         theme = self.app.theme_variables
         look = STATE_LOOKS[run.summary.state]
         star = "★" if run is base else " "
-        name = shortened(run.summary.name, _NAME_WIDTH)
+        name = middle_shortened(run.summary.name, _NAME_WIDTH)
         status = run.summary.status
         cells = [
             Text(f"{run.letter}{star} {name}"),
@@ -90,7 +90,7 @@ class DifferenceTable(_Table):
     def show(self, runs: Sequence[ComparedRun]) -> None:
         """Show where these runs' recipes differ."""
         found = recipe_differences([run.summary.facts for run in runs])
-        headings = [Text("Field"), *(Text(f"{run.letter} {shortened(run.summary.name, 16)}") for run in runs)]
+        headings = [Text("Field"), *(Text(f"{run.letter} {middle_shortened(run.summary.name, 16)}") for run in runs)]
         rows = [(one.key, [Text(one.key), *(Text(_value(value)) for value in one.values)]) for one in found]
         if not rows:
             words = "The recipes are equal." if len(runs) > 1 else "Mark another run to see what differs."

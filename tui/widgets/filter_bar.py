@@ -44,7 +44,7 @@ class FilterBar(Vertical):
     def open(self) -> None:
         """Let the user type."""
         self.add_class("-open")
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))
 
     def drop(self) -> None:
         """Filter nothing any more."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from keras_tricks.runs.columns import DELTA, Column, Viewpoint, column, sorts_descending
 from keras_tricks.runs.summary import RunSummary
-from tui.column_text import column_text
+from tui.column_text import column_text, middle_shortened
 from tui.formats import NOTHING
 from tui.states import STATE_LOOKS
 
@@ -16,8 +16,10 @@ NARROW = ("state", "name", "id", "epoch", "val_accuracy", "val_loss", "duration"
 DELTA_COLUMN = f"{DELTA}val_accuracy"
 """The difference that is shown beside the accuracy where there is a baseline."""
 
+MARK_WIDTH = 3
+"""The cells before the first column, for the marks."""
+
 _WIDE_TABLE = 100
-_MARK_WIDTH = 2
 _LEAST_NAME_WIDTH = 12
 _WIDTHS = {
     "state": 10,
@@ -77,8 +79,8 @@ def shown_columns(chosen: Sequence[str] | None, table_width: int, has_baseline: 
     columns = [column(key) for key in keys]
     widths = {one.key: _WIDTHS.get(one.key) or min(16, max(8, len(one.title) + 1)) for one in columns}
     if "name" in widths:
-        padding, scrollbar = 2 * (len(keys) + 1), 1
-        rest = table_width - padding - scrollbar - _MARK_WIDTH - sum(widths.values()) + widths["name"]
+        padding, scrollbar = 2 * len(keys), 1
+        rest = table_width - MARK_WIDTH - padding - scrollbar - sum(widths.values()) + widths["name"]
         widths["name"] = max(_LEAST_NAME_WIDTH, rest)
     return [Shown(one, widths[one.key]) for one in columns]
 
@@ -88,6 +90,8 @@ def cell_text(shown: Shown, run: RunSummary, view: Viewpoint) -> str:
     if shown.column.key == "state":
         return STATE_LOOKS[run.state].text
     text = column_text(shown.column, run, view)
+    if shown.column.key == "name":
+        return middle_shortened(text, shown.width)
     return text.rpartition("-")[2] if shown.column.key in ("id", "parent") and text != NOTHING else text
 
 

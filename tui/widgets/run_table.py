@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from keras_tricks.runs.columns import Viewpoint, column, sorted_runs, sorts_descending
 from keras_tricks.runs.summary import RunSummary
-from tui.widgets.run_columns import Shown, cell_color, cell_text, shown_columns
+from tui.widgets.run_columns import MARK_WIDTH, Shown, cell_color, cell_text, shown_columns
 
 _MARKS = {(False, False): "  ", (True, False): "■ ", (False, True): " ★", (True, True): "■★"}
 
@@ -164,7 +164,7 @@ class RunTable(ScrollView, can_focus=True):
         return strip.crop_extend(left, left + self.size.width, style).simplify()
 
     def _header(self, style: Style) -> list[Segment]:
-        texts = ["   "]
+        texts = [" " * MARK_WIDTH]
         for shown in self._columns:
             title = shown.title(self.sort_key, self.descending)
             texts.append(f" {_fitted(title, shown.width, not shown.is_word)} ")
@@ -180,7 +180,9 @@ class RunTable(ScrollView, can_focus=True):
         is_baseline = self._view.baseline is not None and self._view.baseline.directory == row.directory
         marks = _MARKS[row.directory in self._view.marked, is_baseline]
         theme = self.app.theme_variables
-        segments = [Segment(f"{marks} ", style + self.get_component_rich_style("run-table--mark", partial=True))]
+        segments = [
+            Segment(marks.ljust(MARK_WIDTH), style + self.get_component_rich_style("run-table--mark", partial=True))
+        ]
         for shown in self._columns:
             text = _fitted(cell_text(shown, row, self._view), shown.width, not shown.is_word)
             color = cell_color(shown, row, self._view)
@@ -192,7 +194,7 @@ class RunTable(ScrollView, can_focus=True):
         self._measure()
 
     def _measure(self) -> None:
-        width = 3 + sum(shown.width + 2 for shown in self._columns)
+        width = MARK_WIDTH + sum(shown.width + 2 for shown in self._columns)
         self.virtual_size = Size(max(width, 1), len(self.rows) + 1)
         self.refresh()
 
@@ -219,7 +221,7 @@ class RunTable(ScrollView, can_focus=True):
             self.scroll_to(y=y, animate=False, force=True, immediate=True)
 
     def _sort_at(self, x: int) -> None:
-        left = 3
+        left = MARK_WIDTH
         for shown in self._columns:
             if left <= x < left + shown.width + 2:
                 if shown.column.key == self.sort_key:
