@@ -29,12 +29,16 @@ class Group:
 
     def values(self, metric: str) -> dict[int, float]:
         """The last value of a metric in each seed's newest finished run."""
-        values = {}
+        return {seed: value for seed, run in self.counted(metric).items() if (value := run.last(metric)) is not None}
+
+    def counted(self, metric: str) -> dict[int, ComparedRun]:
+        """Each seed's newest finished run that ended with a finite value of a metric."""
+        counted = {}
         for run in self.runs:
             value = run.last(metric)
             if run.summary.state in _WHOLE and value is not None and math.isfinite(value):
-                values[_seed(run)] = value
-        return values
+                counted[seed_of(run)] = run
+        return counted
 
     @property
     def unfinished(self) -> tuple[ComparedRun, ...]:
@@ -44,12 +48,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Effect:
-    """A variant's values, and their difference to the baseline's.
+    """A variant's values, and their difference to those of the variant that it is compared with.
 
     Args:
         group: The variant.
         values: Mean and spread of its values; None if no run of it counts.
-        difference: The paired difference; None for the baseline, and without a common seed.
+        difference: The paired difference; None for the first variant, and without a common seed.
         note: What does not count, in words.
     """
 
@@ -85,8 +89,14 @@ def group_runs(runs: Sequence[ComparedRun], baseline: Path | None = None) -> lis
     return [Group(_name(group, base), tuple(group)) for group in (base, *others)]
 
 
-def effects(groups: Sequence[Group], metric: str) -> list[Effect]:
-    """Return what a metric says of each variant, the first of which is what others are compared with."""
+def effects(groups: Sequence[Group], metric: str, *, stepwise: bool = False) -> list[Effect]:
+    """Return what a metric says of each variant.
+
+    Args:
+        groups: The variants.
+        metric: The metric.
+        stepwise: Whether each is compared with the one before it. Defaults to False, all with the first.
+    """
     found: list[Effect] = []
     base = groups[0].values(metric) if groups else {}
     for group in groups:
@@ -97,7 +107,10 @@ def effects(groups: Sequence[Group], metric: str) -> list[Effect]:
             spread(list(values.values())) if values else None,
             paired_difference(base, values) if is_paired else None,
         )
-        found.append(replace(effect, note=_note(effect, is_base=not found)))
+        base_name = None if not found else "the step before" if stepwise else "the baseline"
+        found.append(replace(effect, note=_note(effect, base_name)))
+        if stepwise:
+            base = values
     return found
 
 
@@ -134,13 +147,13 @@ def difference_words(differences: Sequence[Difference]) -> str:
     return " ".join(words)
 
 
-def _note(effect: Effect, is_base: bool) -> str:
+def _note(effect: Effect, base_name: str | None) -> str:
     words = []
     difference = effect.difference
     if effect.values is None:
         words.append("no finished run with a value")
-    elif difference is None and not is_base:
-        words.append("no seed in common with the baseline")
+    elif difference is None and base_name is not None:
+        words.append(f"no seed in common with {base_name}")
     if difference is not None and difference.n == 1:
         words.append("one seed, so no interval")
     if difference is not None and difference.left_out:
@@ -149,7 +162,8 @@ def _note(effect: Effect, is_base: bool) -> str:
     return "; ".join(words)
 
 
-def _seed(run: ComparedRun) -> int:
+def seed_of(run: ComparedRun) -> int:
+    """Return the seed of a run, 0 where it has no recipe."""
     seed = run.summary.facts.recipe.get("seed")
     return seed if isinstance(seed, int) else 0
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -38,13 +38,20 @@ def start(run: Run, *, resume: bool = False) -> int:
     return spawn(run, resume=resume).pid
 
 
-def spawn(run: Run, *, resume: bool = False, trainer: Sequence[str] = TRAINER) -> subprocess.Popen[bytes]:
+def spawn(
+    run: Run,
+    *,
+    resume: bool = False,
+    trainer: Sequence[str] = TRAINER,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     """Start a trainer as `start` does, and return it as a child whose end the caller waits for.
 
     Args:
         run: The run.
         resume: Whether it goes on from its checkpoint. Defaults to False.
         trainer: The words of the trainer's command, without the directory. Defaults to our own trainer.
+        environment: Variables for the trainer besides those of this process. Defaults to none.
 
     Raises:
         RunError: The run is alive, or it is finished, or its directory cannot be written.
@@ -65,6 +72,7 @@ def spawn(run: Run, *, resume: bool = False, trainer: Sequence[str] = TRAINER) -
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, **(environment or {})},
             )
         try:
             with contextlib.suppress(psutil.NoSuchProcess):
