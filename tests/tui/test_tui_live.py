@@ -9,6 +9,7 @@ import pytest
 from textual.widgets import Static
 
 from keras_tricks.runs import RunWriter, schema
+from tui.log_tail import MOST_LINES
 from tui.screens import run_actions
 from tui.screens.live import LiveScreen
 from tui.widgets.chart import Chart
@@ -262,6 +263,77 @@ async def test_cut_log_lines_and_the_last_point_can_be_seen(app, store, until):
         rows = plot_text(app, "accuracy").splitlines()
         width = max(len(row) for row in rows)
         assert max(row.rfind("◆") for row in rows) < width - 1
+
+
+async def test_the_log_is_searched_while_one_types(app, store, until):
+    directory = store.add(ONE, done=20, end="finished")
+    add_line(directory, "Warning: [red]odd[/red] things")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await live(pilot, until, lambda: "FINISHED" in header(app))
+        log, events = app.screen.query_one("#log", FollowLog), app.screen.query_one("#events", FollowLog)
+        await until(pilot, lambda: log.is_vertical_scroll_end and len(log.lines) == 42)
+        await pilot.press("slash", *"EPOCH")
+        await pilot.press("space", "3", "slash")
+        await pilot.pause()
+        assert log.border_title == "log · 1/1 EPOCH 3/ · n N · Esc"
+        assert any("epoch 3/20" in log.render_line(y).text for y in range(log.size.height))
+        marked = [segment for y in range(log.size.height) for segment in log.render_line(y) if segment.style.reverse]
+        assert [segment.text for segment in marked] == ["epoch 3/"]
+
+        await pilot.press("backspace", "enter")
+        await pilot.pause()
+        assert log.border_title.startswith("log · 2/2") and log.has_focus
+        await pilot.press("n")
+        assert log.border_title.startswith("log · 1/2")
+        await pilot.press("N", "N")
+        assert log.border_title.startswith("log · 1/2")
+        place = log.scroll_y
+        add_line(directory, "epoch 3 again")
+        await until(pilot, lambda: log.border_title.startswith("log · 1/3"))
+        assert log.scroll_y == place
+        await pilot.press("escape")
+        await until(pilot, lambda: log.is_vertical_scroll_end)
+        assert log.border_title == "log · following"
+
+        events.focus()
+        await pilot.press("slash", *"epoch", "space", "7")
+        await pilot.pause()
+        assert events.border_title.startswith("events · 1/1") and log.border_title == "log · following"
+        await pilot.press("escape")
+        log.focus()
+        await pilot.press("slash", *"[red]")
+        assert log.border_title.startswith(r"log · 1/1 \[red]")
+
+
+async def test_a_long_log_is_cut_and_says_where_the_rest_is(app, store, until):
+    directory = store.add(ONE, done=1, end="finished")
+    with (directory / schema.LOG_FILE).open("a") as log:
+        log.writelines(f"line {number}\n" for number in range(MOST_LINES + 500))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await live(pilot, until, lambda: "FINISHED" in header(app))
+        log = app.screen.query_one("#log", FollowLog)
+        await until(pilot, lambda: log.lines and log.lines[-1] == f"line {MOST_LINES + 499}")
+        assert log.lines[0] == "line 500" and log.border_subtitle == "older lines: train.log"
+        await pilot.press("slash", *"line", "space", *"499", "enter")
+        assert "10/10 " in log.border_title
+        place = log.scroll_y
+        with (directory / schema.LOG_FILE).open("a") as file:
+            file.writelines(f"more {number}\n" for number in range(50))
+        await until(pilot, lambda: log.lines[-1] == "more 49")
+        assert log.lines[0] == "line 550" and log.scroll_y == place - 50
+        await pilot.press("slash", *"line", "space", "7", "7", "7", "x", "enter")
+        await until(pilot, lambda: any(str(directory) in notice.message for notice in app._notifications))
+
+
+async def test_a_run_of_csv_logger_can_be_watched(app, store, until):
+    directory = store.root / "elsewhere"
+    directory.mkdir(parents=True)
+    (directory / "training.csv").write_text("epoch,accuracy,loss,val_loss\n0,0.5,1.5,1.7\n1,0.6,1.25,1.5\n")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "elsewhere" in header(app))
+        await until(pilot, lambda: title(app, "loss") == "loss ⠒⠒ train 1.25 ◆ val 1.50")
+        assert header(app).splitlines()[1].startswith("epoch 2")
+        assert app.screen.check_action("stop", ()) is None and app.screen.check_action("resume", ()) is None
 
 
 @pytest.fixture
