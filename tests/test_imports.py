@@ -25,8 +25,10 @@ HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "sklearn")
         "keras_tricks.model_facts",
         "keras_tricks.data_facts",
         "keras_tricks.cli",
+        "keras_tricks.predictions",
         "tui",
         "tui.app",
+        "tui.screens.predictions",
     ],
 )
 def test_import_is_light(module):

@@ -18,6 +18,7 @@ from keras_tricks.cli import (
     inference,
     queue_commands,
     runs_commands,
+    serve_command,
     signal_propagation_command,
     train_commands,
     variants_command,
@@ -43,6 +44,7 @@ inference.add_to(app)
 export_command.add_to(app)
 catalogue.add_to(app)
 signal_propagation_command.add_to(app)
+serve_command.add_to(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -64,7 +66,8 @@ def _open_ui(
         os.environ["KERAS_TRICKS_RUNS"] = str(runs_dir)
     if context.invoked_subcommand is not None:
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    is_in_browser = "TEXTUAL_DRIVER" in os.environ
+    if not is_in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise RunError("The terminal UI needs a terminal. `keras-tricks --help` lists the commands.")
     import tui
 
