@@ -131,7 +131,7 @@ class Recipe(BaseModel):
 
     def with_absolute_paths(self) -> Recipe:
         """Return a copy that means the same files from any working directory."""
-        places: dict[str, str] = {}
+        places: dict[str, Any] = {"tricks": tuple(trick.with_absolute_paths() for trick in self.tricks)}
         if self.data.startswith(FOLDER_PREFIX):
             folder = Path(self.data.removeprefix(FOLDER_PREFIX)).expanduser().resolve()
             places["data"] = f"{FOLDER_PREFIX}{folder}"

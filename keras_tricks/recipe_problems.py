@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
 from keras_tricks.model_facts import MODELS, ModelFacts, model_facts
+from keras_tricks.teacher_facts import ACCEPTED, find_teacher
 from keras_tricks.trick import FEATURES
-from keras_tricks.tricks import GradientAccumulation, StepDecay, TestResolution, Warmup
+from keras_tricks.tricks import Distillation, GradientAccumulation, StepDecay, TestResolution, Warmup
 from keras_tricks.weights_facts import weights_kind, weights_problem
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
         *_published_problems(recipe, model),
         *_normalizer_free_problems(recipe, model),
         *_weights_problems(recipe, model),
+        *_teacher_problems(recipe),
         *_size_problems(recipe, model),
         *_batch_problems(recipe, data, replicas),
         *_schedule_problems(recipe),
@@ -165,6 +167,19 @@ def _weights_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
     if message is None and kind in ("hub", "safetensors", "npz") and model.family.endswith("_cifar"):
         message = f"{recipe.weights} cannot be of {recipe.model}: published weights are of networks for large images."
     return [] if message is None else [Problem("error", "weights", message)]
+
+
+def _teacher_problems(recipe: Recipe) -> list[Problem]:
+    trick = recipe.trick("distillation")
+    if not isinstance(trick, Distillation):
+        return []
+    if trick.teacher is None:
+        return [Problem("error", "distillation.teacher", f"Nobody teaches. Set distillation.teacher to {ACCEPTED}.")]
+    try:
+        find_teacher(trick.teacher)
+    except ValueError as error:
+        return [Problem("error", "distillation.teacher", str(error))]
+    return []
 
 
 def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:

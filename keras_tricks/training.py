@@ -297,6 +297,9 @@ def _facts(recipe: Recipe, data_set: data.ImageDataSet, replicas: Replicas) -> R
         epochs=recipe.epochs,
         steps_per_epoch=steps_per_epoch,
         warmup_steps=round(warmup.epochs * steps_per_epoch) if isinstance(warmup, Warmup) else 0,
+        class_names=tuple(data_set.class_names),
+        mean=data_set.facts.mean,
+        std=data_set.facts.std,
     )
 
 

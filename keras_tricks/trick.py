@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD
+
 Stage = Literal[
     "data",
     "precision",
@@ -57,6 +59,9 @@ class RunFacts:
         epochs: Number of epochs.
         steps_per_epoch: Optimizer steps an epoch.
         warmup_steps: Steps of the warmup, 0 without one.
+        class_names: The name of each class, in the order of the outputs.
+        mean: Mean of the red, green and blue channels that is subtracted from the pixels, on the scale 0..255.
+        std: Standard deviation of the channels that they are divided by, on the same scale.
     """
 
     model: str
@@ -67,6 +72,9 @@ class RunFacts:
     epochs: int
     steps_per_epoch: int
     warmup_steps: int = 0
+    class_names: tuple[str, ...] = ()
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
     @property
     def total_steps(self) -> int:
@@ -119,6 +127,10 @@ class Trick(BaseModel):
     def arguments(self) -> dict[str, Any]:
         """The parameters, without the name that serialization adds."""
         return {field: getattr(self, field) for field in type(self).model_fields}
+
+    def with_absolute_paths(self) -> Trick:
+        """Return a trick that means the same files from any working directory."""
+        return self
 
     @model_serializer(mode="wrap")
     def _with_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import keras
 
 from keras_tricks.distribute.trainer import ReplicaTrainer
 
+OPTIONS = ("accumulation_steps", "extra_losses", "compiled_loss_weight", "gradient_method")
+
 
 class ReplicaModel(ReplicaTrainer, keras.Model):
     """A functional model that trains right on replicas: see `ReplicaTrainer` for what that means and its arguments.
@@ -53,12 +55,9 @@ class ReplicaModel(ReplicaTrainer, keras.Model):
                 "Expected a model with Keras's own train step; let the class have ReplicaTrainer as its first base, "
                 f"and pass its loss in extra_losses. Received: {type(model).__name__} with a train_step"
             )
-        unknown = sorted(set(options) - {"accumulation_steps", "extra_losses", "gradient_method"})
+        unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
-            raise ValueError(
-                "Expected `accumulation_steps`, `extra_losses` or `gradient_method`. "
-                f"Received: {unknown[0]}={options[unknown[0]]!r}"
-            )
+            raise ValueError(f"Expected one of {', '.join(OPTIONS)}. Received: {unknown[0]}={options[unknown[0]]!r}")
         replica_model = cls(inputs, outputs, name=model.name, **options)
         replica_model.dtype_policy = model.dtype_policy
         return replica_model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -55,7 +56,9 @@ class ReplicaTrainer(TrainerOverrides):
     Args:
         accumulation_steps: Micro-batches a step. Defaults to 1.
         extra_losses: Functions of inputs, targets and predictions that return a loss for each example, shape (batch,),
-            or their mean; they are added to the compiled loss in training. The way in for distillation.
+            or their mean; they are added to the compiled loss in training. The way in for `losses.Distillation`.
+        compiled_loss_weight: Factor >= 0 of the compiled loss, and of the layers' own losses, in training; validation
+            has the whole loss. Defaults to 1.
         gradient_method: How the gradients of a step come about, a function of this trainer and a `Batch` that returns
             each replica's own gradients, made by one or more calls of `batch_gradients`. Defaults to one such call.
             The way in for `SharpnessAware`.
@@ -69,6 +72,7 @@ class ReplicaTrainer(TrainerOverrides):
         *args: Any,
         accumulation_steps: int = 1,
         extra_losses: Sequence[ExtraLoss] = (),
+        compiled_loss_weight: float = 1.0,
         gradient_method: GradientMethod | None = None,
         **kwargs: Any,
     ):
@@ -90,6 +94,11 @@ class ReplicaTrainer(TrainerOverrides):
             raise ValueError(
                 f"Expected `extra_losses` to be a tuple of functions. Received: extra_losses={extra_losses!r}"
             )
+        if not isinstance(compiled_loss_weight, numbers.Real) or not 0 <= compiled_loss_weight < math.inf:
+            raise ValueError(
+                "Expected `compiled_loss_weight` to be a finite number of at least 0. "
+                f"Received: compiled_loss_weight={compiled_loss_weight!r}"
+            )
         if gradient_method is not None and not callable(gradient_method):
             raise ValueError(
                 "Expected `gradient_method` to be a function of trainer and batch, such as SharpnessAware(). "
@@ -102,6 +111,7 @@ class ReplicaTrainer(TrainerOverrides):
         self._training_options = lambda: {
             "accumulation_steps": accumulation_steps,
             "extra_losses": losses,
+            "compiled_loss_weight": compiled_loss_weight,
             "gradient_method": method,
         }
 
@@ -154,6 +164,11 @@ class ReplicaTrainer(TrainerOverrides):
         gradients = self.batch_gradients(batch) if method is None else method(self, batch)
         self.optimizer.apply(gradients, self.trainable_variables)
         return self.get_metrics_result()
+
+    @property
+    def extra_losses(self) -> tuple[ExtraLoss, ...]:
+        """What is added to the compiled loss in training."""
+        return self._training_options()["extra_losses"]
 
     def seed_states(self) -> list[Any]:
         """Return the states of the random layers as they are now."""
@@ -211,8 +226,9 @@ class ReplicaTrainer(TrainerOverrides):
             )
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if training:
+            loss = loss * self._training_options()["compiled_loss_weight"]
             replicas = self.distribute_strategy.num_replicas_in_sync
-            for extra in self._training_options()["extra_losses"]:
+            for extra in self.extra_losses:
                 loss = loss + ops.cast(ops.mean(extra(x, y, y_pred)), loss.dtype) / replicas
         return loss
 

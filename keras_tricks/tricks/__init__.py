@@ -11,6 +11,7 @@ from keras_tricks.trick import Trick
 from keras_tricks.tricks.adaptive_gradient_clipping import AdaptiveGradientClipping
 from keras_tricks.tricks.cosine_decay import CosineDecay
 from keras_tricks.tricks.cutmix import Cutmix
+from keras_tricks.tricks.distillation import Distillation
 from keras_tricks.tricks.gradient_accumulation import GradientAccumulation
 from keras_tricks.tricks.gradient_clipping import GradientClipping
 from keras_tricks.tricks.head_dropout import HeadDropout
@@ -48,6 +49,7 @@ TRICKS: dict[str, type[Trick]] = {
         Cutmix,
         WeightAveraging,
         TestResolution,
+        Distillation,
         GradientAccumulation,
         SharpnessAware,
     )
@@ -72,6 +74,7 @@ __all__ = [
     "AdaptiveGradientClipping",
     "CosineDecay",
     "Cutmix",
+    "Distillation",
     "GradientAccumulation",
     "GradientClipping",
     "HeadDropout",

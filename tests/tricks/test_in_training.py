@@ -24,6 +24,17 @@ def digits():
     return dataclasses.replace(whole, train=split)
 
 
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A network that knows the digits' classes."""
+    from keras_tricks import data, models, saved_model
+
+    model = models.ResNet20(input_shape=(8, 8, 3), classifier_activation=None)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
+    saved_model.save(model, path, tuple("0123456789"), data.SmallImagePreprocessing(image_size=8))
+    return str(path)
+
+
 def two_steps(recipe, digits):
     from keras_tricks import train
 
@@ -45,8 +56,9 @@ def recipe(*tricks_on, **fields):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TRICKS.values(), ids=TRICKS)
-def test_two_steps_with_each_trick_alone(kind, digits):
+def test_two_steps_with_each_trick_alone(kind, digits, teacher):
     changes = {
+        "distillation": {"teacher": teacher},
         "warmup": {"epochs": 0.5},
         "step_decay": {"epochs": (0.5,)},
         "stochastic_depth": {"rate": 0.5},
@@ -62,8 +74,9 @@ def test_two_steps_with_each_trick_alone(kind, digits):
 
 
 @pytest.mark.parametrize("model", ["resnet20", "nfnet_tiny"])
-def test_all_that_go_together_take_hold_together(model, digits):
+def test_all_that_go_together_take_hold_together(model, digits, teacher):
     changed = {
+        "distillation": tricks.Distillation(teacher=teacher),
         "warmup": tricks.Warmup(epochs=0.5),
         "stochastic_depth": tricks.StochasticDepth(rate=0.5),
         "head_dropout": tricks.HeadDropout(rate=0.5),

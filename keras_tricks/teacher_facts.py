@@ -1,0 +1,71 @@
+"""What can be said of a teacher without loading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from keras_tricks.model_facts import MODELS
+from keras_tricks.runs import RunError, default_root, find_run, schema
+from keras_tricks.weights_facts import weights_kind, weights_problem
+
+ACCEPTED = (
+    "a run (its directory, or its id in the folder of the runs), a .keras file that keras-tricks wrote, or "
+    "MODEL:WEIGHTS, such as resnet152:imagenet"
+)
+"""What a teacher may be, for messages."""
+
+
+class TeacherPlace(NamedTuple):
+    """Where a teacher is.
+
+    Args:
+        kind: `file`, or `weights` for one that is built anew and given weights.
+        place: The `.keras` file, or the weights.
+        model: Name of the model that is built; empty for a file.
+    """
+
+    kind: Literal["file", "weights"]
+    place: str
+    model: str = ""
+
+
+def find_teacher(teacher: str) -> TeacherPlace:
+    """Return where a teacher is, by what a user called it.
+
+    Args:
+        teacher: A run, a `.keras` file, or `MODEL:WEIGHTS`.
+
+    Raises:
+        ValueError: There is none, as a sentence that says what to change.
+
+    Example:
+        >>> find_teacher("resnet152:imagenet").model
+        'resnet152'
+    """
+    model, colon, weights = teacher.partition(":")
+    if colon and model in MODELS:
+        problem = weights_problem(weights)
+        if problem:
+            raise ValueError(problem)
+        if weights_kind(weights) == "keras":
+            raise ValueError(
+                "The teacher's images are unknown from a file of weights alone. Give a run, or the .keras file itself. "
+                f"Received: teacher={teacher!r}"
+            )
+        return TeacherPlace("weights", weights, model)
+    path = Path(teacher).expanduser()
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise ValueError(f"There is no model {path}.")
+        return TeacherPlace("file", str(path))
+    try:
+        # An id alone needs no look at all the other runs.
+        named = default_root() / teacher
+        run = find_run(default_root(), str(named if (named / schema.RECIPE_FILE).is_file() else path))
+    except RunError as error:
+        raise ValueError(f"Expected a teacher to be {ACCEPTED}. {error} Received: teacher={teacher!r}") from error
+    model_file = run.directory / schema.MODEL_FILE
+    if not model_file.is_file():
+        raise ValueError(f"The run {run.id} has no {schema.MODEL_FILE}: it has not finished. Choose another teacher.")
+    return TeacherPlace("file", str(model_file))
