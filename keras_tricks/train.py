@@ -34,6 +34,7 @@ from keras_tricks.distribute.team_start import (
     send_start,
     sharing_fate,
 )
+from keras_tricks.hardware import hardware
 from keras_tricks.plots import plot_learning_curves
 from keras_tricks.predicting import predict_validation
 from keras_tricks.recipe import Recipe
@@ -276,6 +277,7 @@ def _finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, start
         "best_checkpoint": _relative(checkpoint.best_weights, writer.directory),
         "seconds_of_last_attempt": time.monotonic() - started,
         "attempts": writer.status.attempt,
+        "hardware": hardware(),
     }
     writer.result(result)
     return result
