@@ -79,6 +79,7 @@ class CompareScreen(ModeScreen):
         self._looking = False
         self._comparison = Comparison()
         self._metric = ""
+        self._keys_for: tuple[str, bool] | None = None
 
     def compose_content(self) -> ComposeResult:
         """Yield the line of views, the views, and the names behind the letters."""
@@ -185,8 +186,10 @@ class CompareScreen(ModeScreen):
         runs, baseline = self._comparison.runs, self._comparison.baseline
         self.set_class(not runs, "-no-runs")
         self.set_subject(f"{self._metric} · {len(runs)} runs" if runs else "")
-        self.refresh_bindings()
-        self._show_views()
+        if (self._view, bool(runs)) != self._keys_for:
+            self._keys_for = self._view, bool(runs)
+            self.refresh_bindings()
+            self._show_views()
         self._show_letters()
         if self._view == "values":
             self.query_one(ValueTable).show(runs, metrics_of(runs), baseline)

@@ -42,7 +42,7 @@ class ChosenRun(NamedTuple):
         return self.state in ("starting", "running", "stopping")
 
 
-_ALLOWED: dict[str, Callable[[ChosenRun], bool]] = {
+ALLOWED: dict[str, Callable[[ChosenRun], bool]] = {
     "stop": lambda run: run.is_live and not run.is_read_only,
     "kill": lambda run: run.is_live and not run.is_read_only,
     "resume": lambda run: not run.is_live and not run.is_read_only and run.state not in ("finished", "broken"),
@@ -79,10 +79,10 @@ class RunActions(ModeScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what the chosen run's state does not allow."""
-        if action not in _ALLOWED:
+        if action not in ALLOWED:
             return True
         runs = self.runs_to_delete() if action == "delete" else [self.chosen_run()]
-        return True if any(run is not None and _ALLOWED[action](run) for run in runs) else None
+        return True if any(run is not None and ALLOWED[action](run) for run in runs) else None
 
     def action_stop(self) -> None:
         """Ask the run to stop; if it was asked already, offer to terminate it."""
@@ -126,7 +126,7 @@ class RunActions(ModeScreen):
 
     def action_delete(self) -> None:
         """Delete the run, or the marked ones, after a question that names them."""
-        runs = [run for run in self.runs_to_delete() if _ALLOWED["delete"](run)]
+        runs = [run for run in self.runs_to_delete() if ALLOWED["delete"](run)]
         kept = len(self.runs_to_delete()) - len(runs)
         if not runs:
             return

@@ -16,7 +16,7 @@ from keras_tricks.runs.summary import RunSummary
 from tui.messages import Notice, RunDeleted, RunsRead, RunsUnreadable
 from tui.run_lister import RunLister
 from tui.screens.column_chooser import ColumnChooser
-from tui.screens.run_actions import ChosenRun, RunActions
+from tui.screens.run_actions import ALLOWED, ChosenRun, RunActions
 from tui.states import STATE_LOOKS
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.run_table import RunTable
@@ -62,6 +62,7 @@ class RunsScreen(RunActions):
         self._lister = RunLister(self.app.runs_root)
         self._looking = False
         self._runs: list[RunSummary] = []
+        self._allowed: list[bool | None] = []
 
     def compose_content(self) -> ComposeResult:
         """Yield the filter, the table, what stands in its place without runs, and a line on the chosen run."""
@@ -240,7 +241,7 @@ class RunsScreen(RunActions):
 
     def _show_detail(self) -> None:
         row = self._chosen_row()
-        self.refresh_bindings()
+        self._show_keys()
         if row is None:
             self.query_one("#run-detail", Static).update("")
             return
@@ -252,6 +253,13 @@ class RunsScreen(RunActions):
             words = [row.about, ", ".join(row.facts.tricks), f"from {row.facts.parent}" if row.facts.parent else ""]
             second = Content.styled(" · ".join(word for word in words if word), "$muted")
         self.query_one("#run-detail", Static).update(Content("\n").join([first, second]))
+
+    def _show_keys(self) -> None:
+        """Grey keys out anew, if others are to be: the footer is built again for it, which takes a while."""
+        allowed = [self.check_action(action, ()) for action in ALLOWED]
+        if allowed != self._allowed:
+            self._allowed = allowed
+            self.refresh_bindings()
 
     def _look(self) -> None:
         if self._looking or not self.is_current:

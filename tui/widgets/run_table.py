@@ -101,7 +101,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def sort_by_next_column(self) -> None:
         """Sort by the column after the one that it is sorted by now."""
-        keys = [shown.column.key for shown in self._columns]
+        keys = [shown.column.key for shown in self._columns] or [self.sort_key]
         place = keys.index(self.sort_key) if self.sort_key in keys else -1
         self.sort_by(keys[(place + 1) % len(keys)])
 
