@@ -21,14 +21,21 @@ _MOST_IN_LEGEND = 14
 _LEAST_BARS = 3
 
 
-def plot_comparison(runs: Sequence[ComparedRun], effects: Sequence[Effect], metric: str, path: str | Path) -> Path:
-    """Draw a metric of all runs over their epochs and, where there are variants, their differences to the first one.
+def plot_comparison(
+    runs: Sequence[ComparedRun],
+    effects: Sequence[Effect],
+    metric: str,
+    path: str | Path,
+    against: str | None = None,
+) -> Path:
+    """Draw a metric of all runs over their epochs and, where there are variants, their differences.
 
     Args:
         runs: The runs.
         effects: The variants, the one that others are compared with first.
         metric: The metric.
         path: The PNG file.
+        against: What the variants are compared with, in words. Defaults to None, the name of the first one.
 
     Returns:
         The file.
@@ -43,7 +50,7 @@ def plot_comparison(runs: Sequence[ComparedRun], effects: Sequence[Effect], metr
     panels = figure.subplots(1, 2 if shown else 1, squeeze=False)[0]
     _draw_curves(panels[0], runs, [effect.group for effect in effects], metric)
     if shown:
-        _draw_effects(panels[1], shown, effects[0].group.name, metric)
+        _draw_effects(panels[1], shown, against or effects[0].group.name, metric)
     image = BytesIO()
     figure.savefig(image, dpi=120, format="png")
     with storing(path):
