@@ -49,6 +49,7 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
         "id": found.id,
         **found.status().model_dump(exclude={"schema_version"}),
         "directory": str(found.directory),
+        "written_by": found.document().get("written_by"),
         "recipe": found.document().get("recipe"),
         "versions": found.document().get("versions"),
         "result": found.result(),
@@ -63,6 +64,7 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
         "state",
         "error",
         "directory",
+        "written_by",
         "attempt",
         "pid",
         "host",
@@ -70,7 +72,7 @@ def show(run: _Name, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
         "epochs",
         "step",
     ):
-        if document.get(name) is not None:
+        if document.get(name) not in (None, "") and (name != "epochs" or document[name]):
             out.print(f"{name:12} {document[name]}", markup=False)
     for name, value in document["last"].items():
         out.print(f"{name:12} {value:.5g}", markup=False)
@@ -137,12 +139,13 @@ def resume(
 
 @app.command("rm")
 def remove_runs(
-    runs: Annotated[list[str], typer.Argument(help="Runs to remove.")],
+    runs: Annotated[list[str] | None, typer.Argument(help="Runs to remove.", show_default=False)] = None,
+    expression: run_lists.Filter = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Remove runs with all their files."""
-    found = [find_run(runs_root(runs_dir), name) for name in runs]
+    found = run_lists.choose_runs(runs_root(runs_dir), runs or [], expression)
     for run in found:
         require_ours(run)
     for run in found:

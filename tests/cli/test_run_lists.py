@@ -128,6 +128,15 @@ def test_compare_pairs_by_seed_and_writes_files(command, runs, tmp_path):
     assert document["effects"][1]["note"] == "one seed, so no interval; unpaired: seed 1"
 
 
+def test_runs_that_match_are_removed_after_a_question(command, runs, monkeypatch):
+    questions = []
+    monkeypatch.setattr("typer.confirm", lambda question: questions.append(question) or "cccc" in question)
+    _, out, _ = command("runs", "rm", "bbb0", "--filter", "state:failed")
+    assert [question.split()[1][-4:] for question in questions] == ["bbb0", "cccc"]
+    assert out == "removed 20270105T000000Z-plain-cccc\n"
+    assert len(list(runs.iterdir())) == 4
+
+
 def test_a_finished_run_is_watched_in_plain_lines(command, runs):
     _, out, _ = command("runs", "watch", "aaa0", "--plain")
     assert out.splitlines() == [
