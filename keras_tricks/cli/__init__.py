@@ -13,10 +13,12 @@ from typing import Annotated
 import typer
 
 from keras_tricks.cli import (
+    ablate_command,
     catalogue,
     export_command,
     inference,
     queue_commands,
+    report_command,
     runs_commands,
     serve_command,
     signal_propagation_command,
@@ -40,6 +42,8 @@ train_commands.add_to(app)
 app.add_typer(runs_commands.app, name="runs")
 app.add_typer(queue_commands.app, name="queue")
 variants_command.add_to(queue_commands.app)
+ablate_command.add_to(app)
+report_command.add_to(app)
 inference.add_to(app)
 export_command.add_to(app)
 catalogue.add_to(app)

@@ -1,0 +1,318 @@
+"""Report: what the runs of an ablation, or any runs, say of the variants that they are of, as tables."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from keras_tricks.ablation.effects import Effect, Group, effects, effects_table, group_runs, seed_of
+from keras_tricks.ablation.statistics import Spread, spread
+from keras_tricks.hardware import hardware_words
+from keras_tricks.runs import Run, RunError
+from keras_tricks.runs.columns import no_such_column
+from keras_tricks.runs.comparison import ComparedRun, Table, compare_run, metrics_of
+from keras_tricks.runs.summary import RunSummary, broken, summarize, summarize_all
+
+Documents = tuple[dict[str, Any], dict[str, Any]]
+"""The content of a run's `recipe.json` and `result.json`, empty where there is none."""
+
+FAILED = frozenset({"failed", "lost", "broken"})
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A variant in a report.
+
+    Args:
+        effect: Its last values of the metric, and their paired difference.
+        best: The best values of the metric over the epochs.
+        seconds: The seconds of all epochs, validation included, start-up left out.
+        images_per_second: The median over the epochs of a run.
+        failed: How many of its runs failed.
+    """
+
+    effect: Effect
+    best: Spread | None
+    seconds: Spread | None
+    images_per_second: Spread | None
+    failed: int
+
+    @property
+    def name(self) -> str:
+        """What sets the variant apart."""
+        return self.effect.group.name
+
+
+@dataclass(frozen=True)
+class Report:
+    """What runs say of their variants.
+
+    Args:
+        title: The name of the recipe and the design.
+        metric: The metric of the effects; empty if no run has any.
+        against: What each variant is compared with, in words.
+        runs: The runs.
+        rows: The variants, the first of which is compared with none.
+        facts: What `recipe.json` and `result.json` say of machines and versions, each with what it says.
+        ablation: The id of the ablation; None where the runs are not of one.
+    """
+
+    title: str
+    metric: str
+    against: str
+    runs: tuple[ComparedRun, ...]
+    rows: tuple[VariantRow, ...]
+    facts: tuple[tuple[str, str], ...]
+    ablation: str | None = None
+
+    @property
+    def effects(self) -> list[Effect]:
+        """The effects of the variants."""
+        return [row.effect for row in self.rows]
+
+    @property
+    def explanation(self) -> str:
+        """How to read the numbers, in sentences."""
+        return (
+            f"{self.metric} is that of the last epoch, mean ± standard deviation over the seeds; best is that of each "
+            f"run's best epoch. Differences are to {self.against}, paired by seed, with 95 % intervals of Student's t, "
+            "each for itself; * marks those that leave 0 out. Time is that of all epochs with their validation."
+        )
+
+    @property
+    def missing(self) -> list[str]:
+        """The runs that do not count, with their state and what went wrong."""
+        found = []
+        for row in self.rows:
+            for run in row.effect.group.unfinished:
+                reason = f": {run.summary.error}" if run.summary.error else ""
+                found.append(f"{row.name}, seed {seed_of(run)}: {run.summary.state}{reason} ({run.summary.id})")
+        return found
+
+    def numbers(self) -> Table:
+        """A row of numbers for each variant, for programs."""
+        table = effects_table(self.effects, self.metric)
+        headings = (
+            "best",
+            "standard deviation of best",
+            "seconds",
+            "standard deviation of seconds",
+            "images_per_second",
+            "failed",
+        )
+        rows = []
+        for row, values in zip(self.rows, table.rows, strict=True):
+            more = [
+                row.best and row.best.mean,
+                row.best and row.best.deviation,
+                row.seconds and row.seconds.mean,
+                row.seconds and row.seconds.deviation,
+                row.images_per_second and row.images_per_second.mean,
+                row.failed,
+            ]
+            rows.append((*values[:-1], *more, values[-1]))
+        return Table((*table.headings[:-1], *headings, table.headings[-1]), rows)
+
+    def words(self) -> Table:
+        """A row of words for each variant, for people; accuracies in percent."""
+        unit = ", %" if _is_share(self.metric) else ""
+        difference = "to the step before" if self.against == "the step before" else f"to {self.rows[0].name}"
+        headings = (
+            "variant",
+            "n",
+            f"{self.metric}{unit}",
+            f"difference {difference}",
+            "95 % interval",
+            f"best{unit}",
+            "time",
+            "images/s",
+            "failed",
+            "note",
+        )
+        return Table(headings, [self._words_of(row) for row in self.rows])
+
+    def markdown(self) -> str:
+        """The report as Markdown."""
+        parts = [f"# {self.title}\n", f"{self.explanation}\n", self.words().markdown()]
+        if self.missing:
+            parts.append("Not counted:\n\n" + "".join(f"- {line}\n" for line in self.missing))
+        parts.append("".join(f"- {name}: {value}\n" for name, value in self.facts))
+        return "\n".join(parts)
+
+    def _words_of(self, row: VariantRow) -> tuple[str, ...]:
+        scale = 100.0 if _is_share(self.metric) else 1.0
+        effect, difference = row.effect, row.effect.difference
+        interval = ""
+        if difference is not None and difference.low is not None and difference.high is not None:
+            pairs = "" if effect.values and effect.values.n == difference.n else f" (n={difference.n})"
+            low, high = (signed(scale * end, scale) for end in (difference.low, difference.high))
+            interval = f"{low} to {high}{' *' * difference.is_clear}{pairs}"
+        return (
+            row.name,
+            str(effect.values.n if effect.values else 0),
+            spread_words(effect.values, scale),
+            signed(scale * difference.mean, scale) if difference else "",
+            interval,
+            spread_words(row.best, scale),
+            _seconds_words(row.seconds),
+            f"{row.images_per_second.mean:.4g}" if row.images_per_second else "",
+            str(row.failed) if row.failed else "",
+            effect.note,
+        )
+
+
+def read_runs(runs: Sequence[Run]) -> list[ComparedRun]:
+    """Read runs with their curves; one that cannot be read is there in the state `broken`."""
+    found = []
+    for place, run in enumerate(runs):
+        try:
+            found.append(compare_run(summarize(run), run.metrics().rows, place))
+        except RunError as error:
+            found.append(compare_run(broken(run.directory, str(error)), (), place))
+    return found
+
+
+def read_documents(runs: Sequence[Run]) -> dict[str, Documents]:
+    """Read what the runs say of themselves, by their ids; of one that cannot be read, nothing."""
+    found: dict[str, Documents] = {}
+    for run in runs:
+        with contextlib.suppress(RunError):
+            found[run.id] = run.document(), run.result() or {}
+    return found
+
+
+def runs_of_ablation(root: str | Path, name: str) -> list[RunSummary]:
+    """Return the runs of the ablation with this id, or an id that begins so, or of the `last` one; oldest first.
+
+    Raises:
+        RunError: There is no such ablation, or more than one.
+    """
+    found: dict[str, list[RunSummary]] = {}
+    for summary in summarize_all(root):
+        if summary.facts.ablation is not None and isinstance(summary.facts.ablation.get("id"), str):
+            found.setdefault(summary.facts.ablation["id"], []).append(summary)
+    if not found:
+        raise RunError(f"There is no ablation under {root}. `keras-tricks ablate quickstart` begins one.")
+    # The runs are listed newest first, and so are the ablations.
+    exact = [next(iter(found))] if name == "last" and name not in found else [one for one in found if one == name]
+    matching = exact or [one for one in found if one.startswith(name)]
+    if len(matching) != 1:
+        what = f"{len(matching)} ablations" if matching else "no ablation"
+        raise RunError(f"{name!r} means {what} under {root}. There are: {', '.join(matching or found)}.")
+    return found[matching[0]][::-1]
+
+
+def make_report(
+    runs: Sequence[ComparedRun], metric: str = "", documents: Mapping[str, Documents] | None = None
+) -> Report:
+    """Return what runs say of their variants.
+
+    Runs of one ablation are compared as its design says: in a stack each step with the one before it, else each
+    variant with the first. Other runs are compared with the oldest one's variant.
+
+    Args:
+        runs: The runs.
+        metric: The metric. Defaults to the first one that any run has, the accuracy on the validation data.
+        documents: What `read_documents` returned. Defaults to none.
+
+    Raises:
+        RunError: No run has such a metric.
+    """
+    metrics = metrics_of(runs)
+    if metric and metric not in metrics:
+        raise RunError(no_such_column(metric, metrics))
+    metric = metric or (metrics[0] if metrics else "val_accuracy")
+    ablations = {
+        (run.summary.facts.ablation or {}).get("id"): run.summary.facts.ablation
+        for run in runs
+        if run.summary.state != "broken"
+    }
+    ablation = next(iter(ablations.values())) if len(ablations) == 1 else None
+    groups = group_runs(runs)
+    stepwise = ablation is not None and ablation.get("design") == "stack"
+    rows = [_row(effect, metric) for effect in effects(groups, metric, stepwise=stepwise)]
+    base = groups[0].name if groups else ""
+    title = f"Report on {len(runs)} runs"
+    if ablation is not None:
+        first = groups[0].runs[0].summary
+        name = first.name.partition(f"-{base.replace(' ', '-')}")[0]
+        title = f"Ablation of {name}, {ablation.get('design')}"
+    return Report(
+        title=title,
+        metric=metric,
+        against="the step before" if stepwise else base,
+        runs=tuple(runs),
+        rows=tuple(rows),
+        facts=_facts(runs, documents or {}),
+        ablation=None if ablation is None else str(ablation.get("id")),
+    )
+
+
+def spread_words(values: Spread | None, scale: float = 1.0) -> str:
+    """Return mean and standard deviation as `91.23 ± 0.21`, with two decimals of percents."""
+    if values is None:
+        return ""
+    digits = ".2f" if scale != 1.0 else ".4g"
+    mean = f"{scale * values.mean:{digits}}"
+    return mean if values.deviation is None else f"{mean} ± {scale * values.deviation:{'.2f' if scale != 1 else '.2g'}}"
+
+
+def signed(value: float, scale: float = 1.0) -> str:
+    """Return a difference with its sign, with two decimals of percents."""
+    return f"{value:+.2f}" if scale != 1.0 else f"{value:+.3g}"
+
+
+def _row(effect: Effect, metric: str) -> VariantRow:
+    counted = list(effect.group.counted(metric).values())
+    bests = [best.value for run in counted if (best := run.best(metric)) is not None]
+    seconds = [sum(values) for run in counted if (values := run.curves.get("epoch_seconds", ((), ()))[1])]
+    rates = [median(values) for run in counted if (values := run.curves.get("images_per_second", ((), ()))[1])]
+    return VariantRow(effect, _spread(bests), _spread(seconds), _spread(rates), _failed(effect.group))
+
+
+def _facts(runs: Sequence[ComparedRun], documents: Mapping[str, Documents]) -> tuple[tuple[str, str], ...]:
+    """What is worth knowing of how the runs came about; several values where runs differ."""
+    found: dict[str, dict[str, None]] = {}
+
+    def note(name: str, value: object) -> None:
+        if value not in (None, ""):
+            found.setdefault(name, {})[str(value)] = None
+
+    for run in runs:
+        recipe = run.summary.facts.recipe
+        for field in ("model", "data", "epochs", "batch_size", "seed"):
+            note(field, recipe.get(field))
+        document, result = documents.get(run.summary.id, ({}, {}))
+        hardware = result.get("hardware")
+        note("hardware", hardware_words(hardware) if isinstance(hardware, dict) else None)
+        note("host", run.summary.status.host or document.get("host"))
+        versions = document.get("versions")
+        note("versions", ", ".join(f"{name} {version}" for name, version in (versions or {}).items()))
+        note("backend", run.summary.status.backend)
+        note("commit", document.get("git_commit"))
+    return tuple((name.replace("_", " "), " / ".join(values)) for name, values in found.items())
+
+
+def _failed(group: Group) -> int:
+    return sum(run.summary.state in FAILED for run in group.unfinished)
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    return spread(values) if values else None
+
+
+def _is_share(metric: str) -> bool:
+    return "accuracy" in metric
+
+
+def _seconds_words(seconds: Spread | None) -> str:
+    if seconds is None:
+        return ""
+    mean = seconds.mean
+    if mean < 120:
+        return f"{mean:.3g} s"
+    return f"{mean / 60:.3g} min" if mean < 7200 else f"{mean / 3600:.3g} h"
