@@ -50,7 +50,7 @@ async def test_save_rename_and_delete(app, until):
         await until(pilot, lambda: launch.draft.base.name == "mine")
         assert find_user_recipe("mine").epochs == 7
         assert lines(app)[-2:] == ["Yours", "mine"]
-        assert not launch._drafts["quickstart"].edited, "Its edits are the new recipe's now."
+        assert launch._drafts.edited == [], "Its edits are the new recipe's now."
         assert launch.draft.command() == "keras-tricks train mine"
         assert "R renames it" in str(launch.query_one(AboutPanel).content)
 
@@ -94,7 +94,7 @@ async def test_saved_recipes_and_broken_ones_are_listed(app, until):
         launch.draft.edit("epochs", "9")
         save_recipe(MINE.changed(epochs=5), "mine", replace=True)
         await pilot.press("3", "1")
-        await until(pilot, lambda: launch._own["mine"].recipe.epochs == 5)
+        await until(pilot, lambda: launch.own_recipes["mine"].recipe.epochs == 5)
         assert launch.draft.recipe.epochs == 9, "Edits are kept."
 
         await pilot.press("R")
@@ -103,7 +103,7 @@ async def test_saved_recipes_and_broken_ones_are_listed(app, until):
         assert launch.draft.command() == "keras-tricks train other --set epochs=9"
         (recipes_directory() / "other.json").unlink()
         await pilot.press("3", "1")
-        await until(pilot, lambda: "other" not in launch._own)
+        await until(pilot, lambda: "other" not in launch.own_recipes)
         assert launch.draft.recipe.epochs == 9
         assert lines(app)[-1] == "other", "A file that went away takes no edits along."
 

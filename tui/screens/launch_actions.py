@@ -65,7 +65,7 @@ class LaunchActions(ModeScreen):
         """Go to the place that a problem is about."""
         raise NotImplementedError
 
-    def seconds_per_epoch(self) -> float | None:
+    def seconds_per_epoch(self, recipe: Recipe) -> float | None:
         """How long an epoch took in earlier runs of the same model, data and batch."""
         raise NotImplementedError
 
@@ -97,7 +97,8 @@ class LaunchActions(ModeScreen):
             from tui.screens.variants import VariantsScreen
 
             lanes = [lane.name for lane in message.lanes]
-            screen = VariantsScreen(self.draft.recipe, lanes, self.seconds_per_epoch())
+            recipe = self.draft.recipe
+            screen = VariantsScreen(recipe, lanes, self.seconds_per_epoch(recipe))
             self.app.push_screen(screen, self._queue_variants)
             return
         starts = message.purpose == "start"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from textual.binding import Binding
@@ -36,13 +36,14 @@ class RecipeActions(ModeScreen):
         Binding("D", "delete", "Delete", key_display="D", show=False, id="launch.delete"),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._own: dict[str, UserRecipe] = {}
-
     @property
     def draft(self) -> Draft:
         """The recipe that is being edited."""
+        raise NotImplementedError
+
+    @property
+    def own_recipes(self) -> Mapping[str, UserRecipe]:
+        """The user's recipes by name."""
         raise NotImplementedError
 
     def own_recipe_name(self) -> str | None:
@@ -63,7 +64,7 @@ class RecipeActions(ModeScreen):
         def named(answer: str | None) -> None:
             if answer is None:
                 return
-            if answer in self._own:
+            if answer in self.own_recipes:
                 detail = "The recipe that has this name is gone then."
                 self._confirm(f"Replace {answer}?", detail, "Replace", lambda: self._save(draft, answer, True))
             else:
@@ -81,7 +82,7 @@ class RecipeActions(ModeScreen):
             return
 
         def problem(new_name: str) -> str | None:
-            taken = new_name in self._own and new_name != name
+            taken = new_name in self.own_recipes and new_name != name
             return f"You have a recipe {new_name} already." if taken else name_problem(new_name)
 
         def named(answer: str | None) -> None:
@@ -97,8 +98,8 @@ class RecipeActions(ModeScreen):
         if name is None:
             self.post_message(Notice("Presets cannot be deleted.", "warning"))
             return
-        path = self._own[name].path
-        draft = self.draft if self._own[name].recipe is not None else None
+        path = self.own_recipes[name].path
+        draft = self.draft if self.own_recipes[name].recipe is not None else None
         self._confirm(
             f"Delete {name}?",
             f"{path} is removed. Runs of it stay.",
