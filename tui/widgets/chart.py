@@ -208,6 +208,7 @@ class Chart(ChartControls):
             self._draw_line(plot, line, points)
         for _, x, y in self._drawables:
             self._mark_not_finite(plot, x, y, columns, x_limits, y_limits)
+        plot.draw()
 
     def _own_limits(self, columns: int) -> tuple[float, float]:
         first = min(float(x[0]) for _, x, _ in self._drawables)

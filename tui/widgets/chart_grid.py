@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 
 from textual.app import ComposeResult
@@ -26,6 +28,7 @@ SMOOTHING_LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
 X_AXES = ("epoch", "time", "step")
 _LEAST_SHARE = 1e-5
 _MARGIN = 10
+_SECONDS_BETWEEN_DRAWINGS = 1.9
 
 
 class ChartGrid(VerticalScroll, can_focus=False):
@@ -53,6 +56,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
         self._note = ""
         self._x: dict[str, tuple[Curve, FloatArray]] = {}
         self._window: tuple[float, float] | None = None
+        self._drawn_at = -math.inf
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -85,14 +89,21 @@ class ChartGrid(VerticalScroll, can_focus=False):
         await self._rebuild()
         self._show_all()
 
-    async def show(self, curves: Mapping[str, Curve], steps_per_epoch: float | None, note: str) -> None:
+    async def show(
+        self, curves: Mapping[str, Curve], steps_per_epoch: float | None, note: str, at_once: bool = True
+    ) -> None:
         """Draw the curves of a run.
 
         Args:
             curves: The points of each metric.
             steps_per_epoch: By which x becomes epochs; None where it is not known.
             note: A word for the first chart.
+            at_once: Draw now, and do not wait for more points to come, which spares half the work.
         """
+        now = time.monotonic()
+        if not at_once and now - self._drawn_at < _SECONDS_BETWEEN_DRAWINGS:
+            return
+        self._drawn_at = now
         if steps_per_epoch != self._steps_per_epoch:
             self._x.clear()
         self._curves, self._steps_per_epoch, self._note = curves, steps_per_epoch, note
@@ -103,6 +114,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
 
     def forget(self) -> None:
         """Prepare for another run."""
+        self._drawn_at = -math.inf
         self._x.clear()
         self._window = None
         self._point_at(None)

@@ -130,6 +130,11 @@ class Plot(PlotWidget, can_focus=False):
             self.cursor, self.cursor_style = x, style
             self._rerender()
 
+    def draw(self) -> None:
+        """Draw now, where the size is known: what is drawn while the screen is painted has to be painted twice."""
+        if not self._needs_canvas_resize:
+            self.render()
+
     @property
     def inside(self) -> tuple[int, int]:
         """Columns and rows between the axes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import deque
 from collections.abc import Sequence
 
@@ -41,7 +42,7 @@ class SystemPanel(VerticalScroll, can_focus=True):
         self._memory: deque[float | None] = deque(maxlen=_KEPT_LOOKS)
         self._busy: list[deque[float | None]] = []
         self._shown_at = -math.inf
-        self._text = Content("")
+        self._lines: list[Content] = []
 
     def compose(self) -> ComposeResult:
         """Yield the text."""
@@ -75,16 +76,17 @@ class SystemPanel(VerticalScroll, can_focus=True):
     def _draw(self) -> None:
         if not self.display or not self.is_mounted:
             return
-        text = Content("\n").join(self._content(self.scrollable_content_region.width))
-        if text != self._text:
-            self._text = text
-            self.query_one(Static).update(text)
+        lines = self._content(self.scrollable_content_region.width)
+        if lines != self._lines:
+            # A new layout takes longer than all else here.
+            self.query_one(Static).update(Content("\n").join(lines), layout=len(lines) != len(self._lines))
+            self._lines = lines
 
     def _content(self, width: int) -> list[Content]:
         view, load = self._view, self._load
         if view is not None and view.is_live and view.is_elsewhere:
             words = f"The run is trained on {view.status.host}. Its load cannot be seen from here."
-            return [Content.styled(words, "$text-warning")]
+            return [Content.styled(line, "$text-warning") for line in textwrap.wrap(words, max(_LEAST_SPARK, width))]
         lines = []
         if view is not None and view.trainer is not None:
             lines += _trainer_lines(view.trainer, self._trainer_cpu, width)
