@@ -116,7 +116,8 @@ async def test_the_views(app, six_runs, until, size):
         assert "plain  .9100 ± .0100  n=3" in text
         assert "+mixup" in text and "▲ +.0220 [+.0170, +.0270] n=3" in text
         assert "├" in text and "●" in text and "┤" in text
-        assert "val_accuracy" in words(app, ".subject")
+        assert "m val_accuracy" in words(app, "#views")
+        assert words(app, ".subject") == "6 runs"
         await pilot.press("v")
         assert app.screen.query_one("#compared").current == "values"
         await pilot.click("#views", offset=(12, 0))

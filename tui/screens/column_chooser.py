@@ -23,6 +23,8 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         usual: Which are shown unless the user chooses.
     """
 
+    AUTO_FOCUS = "#column-list"
+
     BINDINGS = [
         Binding("space", "toggle_column", "Add/remove", id="columns.toggle"),
         Binding("u", "move(-1)", "Up", id="columns.up"),
@@ -59,7 +61,6 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
     def on_mount(self) -> None:
         """List the columns."""
         self._fill()
-        self.query_one(OptionList).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """List those whose name has the words in it."""

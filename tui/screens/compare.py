@@ -185,11 +185,11 @@ class CompareScreen(ModeScreen):
     def _show(self) -> None:
         runs, baseline = self._comparison.runs, self._comparison.baseline
         self.set_class(not runs, "-no-runs")
-        self.set_subject(f"{self._metric} · {len(runs)} runs" if runs else "")
+        self.set_subject(f"{len(runs)} run{'s' * (len(runs) != 1)}" if runs else "")
+        self._show_views()
         if (self._view, bool(runs)) != self._keys_for:
             self._keys_for = self._view, bool(runs)
             self.refresh_bindings()
-            self._show_views()
         self._show_letters()
         if self._view == "values":
             self.query_one(ValueTable).show(runs, metrics_of(runs), baseline)
@@ -202,12 +202,13 @@ class CompareScreen(ModeScreen):
             self.query_one(AblationBars).show(found, self._metric)
 
     def _show_views(self) -> None:
-        """Show the views and their keys, which a click opens too."""
+        """Show the views, which a click opens too, and the metric."""
         parts = []
         for name, (key, title) in VIEWS.items():
             mark, style = ("▸", "bold reverse $primary") if name == self._view else (" ", "$muted")
             parts.append(f"[@click=screen.view('{name}')][{style}] {mark}{key} {title} [/][/]")
-        self.query_one("#views", Static).update(Content.from_markup("".join(parts)))
+        metric = Content.assemble("  ", ("m", "bold"), f" {self._metric}")
+        self.query_one("#views", Static).update(Content.from_markup("".join(parts)) + metric)
 
     def _show_letters(self) -> None:
         """Say which run each letter of the curves is, and what could not be read."""

@@ -33,7 +33,7 @@ class RunsScreen(RunActions):
         ("Space a u", "mark the run; mark all shown; take all marks away"),
         ("b", "compare with this run (★), in Δ columns and in Compare"),
         ("/", "filter; Enter keeps it, Esc drops it:"),
-        *((f"  {example}", words) for example, words in SYNTAX),
+        *((f"  {example}  ", words) for example, words in SYNTAX),
         ("c", "choose the columns"),
         ("o O", "sort by the next column; reverse the order"),
         ("e", "change the run's recipe and train it again"),
