@@ -58,7 +58,7 @@ class LaunchScreen(RunReports, LaunchActions, RecipeActions):
     KEYS_HELP = (
         ("l or F5", "launch the recipe as a process of its own"),
         ("a", "add it to the queue; A also starts the runner"),
-        ("V", "queue variants: each trick left out, each alone, a stack; times seeds"),
+        ("V", "queue variants: tricks left out, alone or stacked, times seeds"),
         ("p or F6", "next panel"),
         ("↑ ↓", "next recipe, field or trick"),
         ("Space", "turn a trick on or off; next value of a choice"),
