@@ -17,7 +17,7 @@ def column_text(column: Column, run: RunSummary, view: Viewpoint) -> str:
     if isinstance(value, str):
         return value
     if column.key == "epoch":
-        return f"{run.status.epoch}/{run.status.epochs}"
+        return f"{run.status.epoch}/{run.status.epochs}" if run.status.epochs else str(run.status.epoch)
     if column.key == "images_per_second":
         return number(value, 3)
     if column.key.startswith(DELTA):

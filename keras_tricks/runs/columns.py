@@ -78,7 +78,7 @@ _BUILT_IN = {
         Column("state", "State", "word", lambda run, _: run.state),
         Column("name", "Name", "word", lambda run, _: run.name),
         Column("id", "Id", "word", lambda run, _: run.id),
-        Column("epoch", "Epoch", "number", lambda run, _: run.status.epoch if run.status.epochs else None),
+        Column("epoch", "Epoch", "number", lambda run, _: run.status.epoch or (0 if run.status.epochs else None)),
         Column("epochs", "Epochs", "number", lambda run, _: run.status.epochs or run.facts.recipe.get("epochs")),
         Column("step", "Step", "number", lambda run, _: run.status.step if run.status.steps else None),
         Column("best", "Best", "number", lambda run, _: _best(run)),

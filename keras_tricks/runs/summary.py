@@ -26,6 +26,7 @@ class RunFacts:
         tricks: The parameters of each trick that is on.
         parent: Id of the run that its recipe was made from.
         ablation: Its place in a set of variants.
+        written_by: The callbacks that wrote it, where it is no run directory.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RunFacts:
     tricks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     parent: str | None = None
     ablation: Mapping[str, Any] | None = None
+    written_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,9 @@ class RunSummary:
 
     @property
     def about(self) -> str:
-        """Model and data."""
-        return " on ".join(str(self.facts.recipe[key]) for key in ("model", "data") if key in self.facts.recipe)
+        """Model and data, or what wrote it."""
+        words = [str(self.facts.recipe[key]) for key in ("model", "data") if key in self.facts.recipe]
+        return " on ".join(words) or self.facts.written_by
 
     @property
     def is_live(self) -> bool:
@@ -105,6 +108,7 @@ def read_facts(run: Run) -> RunFacts:
         tricks=tricks,
         parent=parent if isinstance(parent, str) else None,
         ablation=ablation if isinstance(ablation, dict) else None,
+        written_by=str(document.get("written_by") or ""),
     )
 
 

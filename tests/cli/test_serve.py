@@ -159,8 +159,9 @@ async def test_a_browser_shows_it(address, tmp_path):
                 requested = []
                 await browser("Network.enable")
                 await browser("Page.navigate", url=address)
-                expression = "document.body.classList.contains('-first-byte') && document.fonts.status"
-                while (await browser("Runtime.evaluate", expression=expression))["result"].get("value") != "loaded":
+                state = "[...document.body.classList, document.fonts.status, document.activeElement.className].join()"
+                ready = "-loaded,-first-byte,loaded,xterm-helper-textarea"
+                while (await browser("Runtime.evaluate", expression=state))["result"].get("value") != ready:
                     await asyncio.sleep(0.1)
                 while True:
                     data = (await browser("Page.captureScreenshot"))["data"]

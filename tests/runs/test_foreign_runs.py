@@ -318,7 +318,9 @@ def test_commands_that_look_at_a_run(trained, monkeypatch, capsys):
     listed = {document["id"]: document for document in json.loads(answer("ls", "--json"))}
     assert listed.keys() == {"comma", "semicolon", "board"}
     assert listed["board"]["last"]["val_loss"] == pytest.approx(expected["val_loss"][-1])
-    assert f"val_loss     {expected['val_loss'][-1]:.5g}" in answer("show", "semicolon")
+    shown = answer("show", "semicolon")
+    assert f"val_loss     {expected['val_loss'][-1]:.5g}" in shown and "written_by   CSVLogger" in shown
+    assert "epoch        3" in shown and "epochs" not in shown and "host" not in shown
     monkeypatch.setattr(foreign_runs, "RUNNING_S", 0)
     lines = answer("watch", "board").splitlines()
     assert [line.split()[:2] for line in lines] == [["epoch", "1"], ["epoch", "2"], ["epoch", "3"], ["board", "is"]]

@@ -51,6 +51,8 @@ async def test_logs_of_others_are_listed_watched_and_left_alone(make_app, store,
         with log.open("a") as file:
             file.write("2,0.7,1.0,0.6,1.5\n")
         await until(pilot, lambda: table(app).rows[0].status.last["val_accuracy"] == 0.6)
+        assert "3" in table(app).cells(table(app).rows[0])
+        assert "CSVLogger" in str(app.screen.query_one("#run-detail", Static).content)
 
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LiveScreen) and "fit1" in subject(app))

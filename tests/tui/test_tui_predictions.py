@@ -73,7 +73,7 @@ async def test_each_view_and_the_way_back(open_predictions, until):
         assert text(screen, "#cell") == "cat: 1 of 4 (25.0%) taken for dog"
         await pilot.press("left")
         assert text(screen, "#cell") == "cat: 3 of 4 (75.0%) found"
-        await pilot.click(ConfusionMatrix, offset=(18, 2))
+        await pilot.click(ConfusionMatrix, offset=(26, 2))
         assert text(screen, "#cell") == "dog: 1 of 1 (100.0%) taken for owl"
         await pilot.press("end", "right", "down")
         assert text(screen, "#cell") == "owl: 1 of 1 (100.0%) found"

@@ -16,7 +16,8 @@ from keras_tricks.predictions import Predictions
 
 _CORNER = "true↓ →"
 _LABEL_WIDTH = 16
-_NAME_WIDTH = 5
+_NAME_WIDTH = 7
+_WIDEST_CELL = 8
 _LEVELS = 10
 _NONE = "confusion-matrix--none"
 
@@ -56,7 +57,7 @@ class ConfusionMatrix(ScrollView, can_focus=True):
         self._predictions: Predictions | None = None
         self._row_labels: list[str] = []
         self._column_labels: list[str] = []
-        self._label_width = self._cell_width = 1
+        self._label_width = self._narrowest_cell = self._cell_width = 1
         self._styles: dict[tuple[str, int], Style] = {}
 
     def on_mount(self) -> None:
@@ -74,11 +75,15 @@ class ConfusionMatrix(ScrollView, can_focus=True):
             self._column_labels = [str(index) for index in range(len(names))]
             self._row_labels = [f"{index} {name}" for index, name in enumerate(names)]
         self._label_width = min(_LABEL_WIDTH, max(map(cell_len, [_CORNER, *self._row_labels]))) + 1
-        self._cell_width = max(count_width, *map(cell_len, self._column_labels)) + 1
-        self.virtual_size = Size(self._label_width + self._cell_width * len(names), len(names) + 1)
+        self._narrowest_cell = max(count_width, *map(cell_len, self._column_labels)) + 1
+        self._measure()
         wrong = [pair for pair in predictions.counts if pair[0] != pair[1]]
         self._move(max(wrong, key=lambda pair: predictions.counts[pair], default=(0, 0)))
         self.refresh()
+
+    def on_resize(self) -> None:
+        """Give the cells the room that there is."""
+        self._measure()
 
     def words(self) -> str:
         """What the cell under the cursor says."""
@@ -132,6 +137,13 @@ class ConfusionMatrix(ScrollView, can_focus=True):
             cells = [self._cell(row, place) for place in range(first, last)]
         right = Strip(cells).crop(hidden, hidden + width - self._label_width)
         return Strip([head, *right]).adjust_cell_length(width, self.rich_style)
+
+    def _measure(self) -> None:
+        classes = len(self._row_labels)
+        room = (self.size.width - self._label_width) // max(1, classes)
+        self._cell_width = max(self._narrowest_cell, min(_WIDEST_CELL, room))
+        self.virtual_size = Size(self._label_width + self._cell_width * classes, classes + 1)
+        self.refresh()
 
     def _cell(self, row: int, column: int) -> Segment:
         assert self._predictions is not None
