@@ -150,6 +150,8 @@ async def test_chart_without_values_and_with_one(app, store, until):
         await until(pilot, lambda: not app.screen.has_class("-no-run"))
         chart = app.screen.query_one("#chart-accuracy", Chart)
         assert chart.has_class("-empty")
+        await until(pilot, lambda: not app.screen._looking)
+        app.screen._looking = True
         chart.show({"accuracy": ((1.0,), (0.5,)), "val_accuracy": ((), ())}, "epoch")
         await pilot.pause()
         assert not chart.has_class("-empty")

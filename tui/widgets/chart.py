@@ -147,7 +147,9 @@ class Chart(ChartControls):
             x_limits: The x of the left and of the right edge. Defaults to those of the curves.
         """
         before = self._curves
-        self._curves = {line.metric: _arrays(curves.get(line.metric, ((), ()))) for line in self.lines}
+        self._curves = {
+            line.metric: _arrays(curves[line.metric]) if line.metric in curves else _NO_POINTS for line in self.lines
+        }
         same = before.keys() == self._curves.keys() and all(
             new is old for name in before for new, old in zip(self._curves[name], before[name], strict=True)
         )
