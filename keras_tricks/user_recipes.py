@@ -69,7 +69,7 @@ def name_problem(name: str) -> str | None:
     if name.startswith((".", "-")) or name.endswith((".json", ".py")):
         return f"A name begins with neither - nor a point, and does not end in .json or .py. Received: {name!r}"
     try:
-        Recipe(name=name)
+        Recipe.model_validate({"name": name})
     except ValueError:
         return f"Expected 1 to 80 letters, digits, points, - and _ as a name. Received: {name!r}"
     return None

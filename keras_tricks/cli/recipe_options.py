@@ -11,7 +11,9 @@ from keras_tricks import presets
 from keras_tricks.cli.options import say
 from keras_tricks.recipe import Recipe
 
-RecipeName = Annotated[str, typer.Argument(help="A preset or a recipe of yours (`keras-tricks recipes`), or a .json or .py file.")]
+RecipeName = Annotated[
+    str, typer.Argument(help="A preset or a recipe of yours (`keras-tricks recipes`), or a .json or .py file.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
