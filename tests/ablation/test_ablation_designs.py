@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_tricks import Recipe, RecipeError
@@ -85,6 +85,7 @@ def test_a_trick_is_never_without_those_that_it_needs(monkeypatch):
     assert names["stack"][-2:] == ["+ mixup", "+ leaning"]
 
 
+@settings(deadline=None, max_examples=50)
 @given(names=some_tricks, seeds=some_seeds, design=st.sampled_from(DESIGNS))
 def test_what_holds_for_all_designs(names, seeds, design):
     recipe = Recipe(model="nf_resnet20", epochs=90, tricks=tuple(TRICKS[name]() for name in sorted(names)))
@@ -101,6 +102,7 @@ def test_what_holds_for_all_designs(names, seeds, design):
         assert not [error for run in runs for error in run.errors]
 
 
+@settings(deadline=None)
 @given(names=some_tricks)
 def test_the_papers_order_is_an_order(names):
     tricks = [TRICKS[name]() for name in sorted(names)]
