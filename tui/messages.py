@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from textual.message import Message
 
 from keras_tricks.runs.summary import RunSummary
-from tui.machine import MachineLoad
 from tui.run_comparer import Comparison
-from tui.run_watcher import RunView
 
 if TYPE_CHECKING:
     from keras_tricks.queue import Lane
     from keras_tricks.recipe import Recipe
     from keras_tricks.user_recipes import UserRecipe
     from tui.draft import Draft
+    from tui.machine import MachineLoad
+    from tui.run_watcher import RunView
 
 
 class FieldEdited(Message):
