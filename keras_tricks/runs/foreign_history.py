@@ -52,13 +52,19 @@ class ForeignHistory(MetricsHistory):
             OSError: The directory or one of its files cannot be read.
         """
         files = ForeignFiles.within(self.path)
+        self._restarted = False
         if not self._read(files):
+            self._restarted = bool(self._given)
             self._forget()
             self._read(files)
-        before = self._given
-        self._given = sorted(self._rows.values(), key=lambda row: (row.step, row.kind == "epoch"))
-        self._restarted = self._given[: len(before)] != before
-        return iter(self._given if self._restarted else self._given[len(before) :])
+        new = self._make_rows()
+        if not self._restarted and new and self._given and _order(new[0]) < _order(self._given[-1]):
+            self._restarted = True
+        if self._restarted:
+            self._given = sorted(self._rows.values(), key=_order)
+            return iter(self._given)
+        self._given += new
+        return iter(new)
 
     @property
     def restarted(self) -> bool:
@@ -99,7 +105,6 @@ class ForeignHistory(MetricsHistory):
                         self._take_scalar(scalar, path, prefix)
                 if file.restarted:
                     return False
-        self._make_rows()
         return True
 
     def _read_csv(self, path: Path) -> bool:
@@ -165,15 +170,20 @@ class ForeignHistory(MetricsHistory):
                     del point.values[name]
                     self._changed.add(key)
 
-    def _make_rows(self) -> None:
+    def _make_rows(self) -> list[MetricRow]:
+        """Make the changed rows and return them in order; `restarted` is set where one was there before."""
+        new = []
         for key in self._changed:
             point = self._points[key]
+            before = self._rows.pop(key, None)
             if point.values:
                 self._rows[key] = self._row(key, point)
+                new.append(self._rows[key])
             else:
                 del self._points[key]
-                self._rows.pop(key, None)
+            self._restarted = self._restarted or before is not None
         self._changed.clear()
+        return sorted(new, key=_order)
 
     def _row(self, key: _Key, point: _Point) -> MetricRow:
         kind, number = key
@@ -184,6 +194,10 @@ class ForeignHistory(MetricsHistory):
             epoch, step = int(max(0, number - 1) / steps_per_epoch) if steps_per_epoch else 0, number
         values = {name: value for name, (value, _) in point.values.items()}
         return MetricRow(kind, point.t, 1, epoch, step, values)
+
+
+def _order(row: MetricRow) -> tuple[int, bool]:
+    return row.step, row.kind == "epoch"
 
 
 def _name(name: str) -> str:
