@@ -177,6 +177,7 @@ async def test_charts_are_chosen_among_what_is_logged_and_remembered(app, store,
         listed = app.screen.query_one(OptionList)
         assert "gradient_norm" in [option.id for option in listed.options]
         assert not any(option.id.startswith("val_") for option in listed.options)
+        grid.on_chart_controls_zoomed(Chart.Zoomed(None, 2.0))
         await pilot.press("space")
         for name in ("gradient_norm", "odd name[/]"):
             listed.highlighted = listed.get_option_index(name)
@@ -184,7 +185,7 @@ async def test_charts_are_chosen_among_what_is_logged_and_remembered(app, store,
         await pilot.press("enter")
         await until(pilot, lambda: len(grid.charts) == 5)
         assert [each.title for each in grid.charts[-2:]] == ["gradient norm", "odd name[/]"]
-        assert title(app, "gradient-norm").startswith("gradient norm ⠒⠒ 3.25")
+        assert title(app, "gradient-norm") == "gradient norm ⠒⠒ 3.25  zoomed"
         assert Preferences.load().charts[0] == "accuracy" and Preferences.load().charts[-1] == "odd name[/]"
         assert {each.region.x for each in grid.charts} == {0, 40, 80}
         await pilot.resize_terminal(80, 24)

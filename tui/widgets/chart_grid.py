@@ -56,6 +56,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
         self._note = ""
         self._x: dict[str, tuple[Curve, FloatArray]] = {}
         self._window: tuple[float, float] | None = None
+        self._cursor: float | None = None
         self._drawn_at = -math.inf
 
     @property
@@ -152,11 +153,10 @@ class ChartGrid(VerticalScroll, can_focus=False):
     def move_cursor(self, columns: int) -> None:
         """Move the cursor by some columns of the first chart; the first time, put it at the last point."""
         low, high = self._limits()
-        cursor = self.charts[0].cursor
-        if cursor is None:
+        if self._cursor is None:
             self._point_at(min(high, self._extent()[1]))
         else:
-            self._point_at(max(low, min(high, cursor + columns * (high - low) / self._columns())))
+            self._point_at(max(low, min(high, self._cursor + columns * (high - low) / self._columns())))
 
     def take_cursor_away(self) -> None:
         """Show the last values again."""
@@ -165,7 +165,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
     @property
     def has_cursor(self) -> bool:
         """Whether there is a cursor."""
-        return any(chart.cursor is not None for chart in self.charts)
+        return self._cursor is not None
 
     def on_chart_controls_zoomed(self, message: Chart.Zoomed) -> None:
         """Show less or more of x around a place."""
@@ -205,6 +205,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
         self.post_message(self.Changed())
 
     def _point_at(self, x: float | None) -> None:
+        self._cursor = x
         for chart in self.charts:
             chart.point_at(x)
 
@@ -267,6 +268,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
         )
         chart.set_reactive(Chart.log_y, self._log_y and is_logarithmic(metric))
         chart.set_reactive(Chart.smoothing, self.smoothing)
+        chart.is_zoomed, chart.cursor = self._window is not None, self._cursor
         return chart
 
     def _arrange(self) -> None:
