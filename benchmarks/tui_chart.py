@@ -80,17 +80,16 @@ async def _live_screen(root: Path, directory: Path, options: argparse.Namespace)
             chart.smoothing = SMOOTHING
         watcher = RunWatcher(directory)
         app.watched = directory
-        with RunWriter(directory) as writer:
-            for index in range(options.refreshes):
-                _append(writer, options.points + index * NEW_ROWS, NEW_ROWS)
-                begin = _now()
-                view = watcher.look()
-                read, begin = _since(begin), _now()
-                await screen.on_run_read(RunRead(view))
-                await _painted(screen)
-                if index:
-                    reads.append(read)
-                    draws.append(_since(begin))
+        for index in range(options.refreshes):
+            _append(directory, options.points + index * NEW_ROWS, NEW_ROWS)
+            begin = _now()
+            view = watcher.look()
+            read, begin = _since(begin), _now()
+            await screen.on_run_read(RunRead(view))
+            await _painted(screen)
+            if index:
+                reads.append(read)
+                draws.append(_since(begin))
     return reads, draws
 
 
@@ -135,16 +134,14 @@ def _run(root: Path, points: int) -> Path:
     directory = create_run(root, "long", {"name": "long", "model": "resnet20", "data": "digits"})
     with RunWriter(directory) as writer:
         writer.begin(epochs=100, steps=2 * points)
-        with (directory / schema.METRICS_FILE).open("a") as file:
-            file.writelines(schema.encode(_row(step)) + "\n" for step in range(1, points))
-        _append(writer, points, 1)
+        _append(directory, 1, points - 1)
         writer.end("stopped")
     return directory
 
 
-def _append(writer: RunWriter, step: int, count: int) -> None:
-    for row in map(_row, range(step, step + count)):
-        writer.metrics("step", epoch=row["epoch"], step=row["step"], values=row["values"])
+def _append(directory: Path, step: int, count: int) -> None:
+    with (directory / schema.METRICS_FILE).open("a") as file:
+        file.writelines(schema.encode(_row(step)) + "\n" for step in range(step, step + count))
 
 
 def _row(step: int) -> dict:

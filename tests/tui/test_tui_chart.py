@@ -204,14 +204,14 @@ async def test_log_y_of_one_chart_with_the_focus(app, store, until):
     async with app.run_test(size=(120, 36)) as pilot:
         await shown(pilot, until)
         chart(app, "accuracy").focus()
+        plot = chart(app, "accuracy").query_one(Plot)
+        ticks = plot._x_formatter.most
         await pilot.press("y", "z")
-        await pilot.pause()
+        await until(pilot, lambda: plot._x_formatter.most > ticks)
         assert title(app, "accuracy").startswith("accuracy log") and not title(app).startswith("loss log")
-        ticks = chart(app, "accuracy").query_one(Plot)._x_formatter.most
         await pilot.press("escape")
-        await pilot.pause()
+        await until(pilot, lambda: plot._x_formatter.most == ticks)
         assert app.screen.maximized is None
-        assert chart(app, "accuracy").query_one(Plot)._x_formatter.most < ticks
 
 
 def test_arrangement_fills_the_room_and_keeps_charts_readable():

@@ -57,6 +57,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
         self._x: dict[str, tuple[Curve, FloatArray]] = {}
         self._window: tuple[float, float] | None = None
         self._cursor: float | None = None
+        self._side_by_side = 1
         self._drawn_at = -math.inf
 
     @property
@@ -83,6 +84,7 @@ class ChartGrid(VerticalScroll, can_focus=False):
     def on_resize(self) -> None:
         """Arrange the charts for the new size."""
         self._arrange()
+        self._show_all()
 
     async def choose(self, metrics: Sequence[str] | None) -> None:
         """Chart these metrics; None for the usual ones."""
@@ -223,8 +225,8 @@ class ChartGrid(VerticalScroll, can_focus=False):
         return min((float(x[0]) for x in ends), default=0.0), max((float(x[-1]) for x in ends), default=0.0)
 
     def _columns(self) -> int:
-        charts = self.charts
-        return max(1, charts[0].size.width - _MARGIN) if charts else 1
+        """About how many columns of cells a chart has between its axes."""
+        return max(1, self.size.width // self._side_by_side - _MARGIN)
 
     @property
     def _x_label(self) -> str:
@@ -274,6 +276,6 @@ class ChartGrid(VerticalScroll, can_focus=False):
     def _arrange(self) -> None:
         count = len(self.charts)
         if count and self.size:
-            columns, height = arrangement(count, self.size.width, self.size.height)
-            self.styles.grid_size_columns = columns
+            self._side_by_side, height = arrangement(count, self.size.width, self.size.height)
+            self.styles.grid_size_columns = self._side_by_side
             self.styles.grid_rows = "1fr" if height is None else str(height)
