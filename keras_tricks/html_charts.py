@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 COLORS = 7
 """How many colours the style sheet has; more lines take other dashes."""
+
+Cut = Literal["none", "low", "high"]
 
 _DASHES = ("", "6 3", "2 3", "8 3 2 3")
 _WIDTH, _HEIGHT = 480, 300
@@ -42,35 +45,42 @@ def look_of(place: int) -> tuple[str, str]:
     return f"c{place % COLORS}", _DASHES[place // COLORS % len(_DASHES)]
 
 
-def line_chart(lines: Sequence[Line], title: str, x_title: str = "epoch") -> str:
-    """Return a chart as an SVG element; empty where no line has a finite value.
+def line_chart(lines: Sequence[Line], title: str, cut: Cut = "none") -> str:
+    """Return a chart over the epochs as an SVG element; empty where no line has a finite value.
 
     Args:
         lines: The lines.
         title: What is shown, for readers that cannot see it.
-        x_title: What stands below the horizontal axis. Defaults to `epoch`.
+        cut: At which end a tenth of the values may lie outside, so that the others are told apart: the beginning of a
+            training, where an accuracy is low and a loss high. Defaults to none.
     """
     xs = [x for line in lines for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
     ys = [y for line in lines for y in line.y if math.isfinite(y)]
     if not ys:
         return ""
-    is_log = min(ys) > 0 and max(ys) / min(ys) > _LOG_FROM
+    ys.sort()
+    outside = len(ys) // 10
+    low, high = ys[outside if cut == "low" else 0], ys[-1 - outside if cut == "high" else -1]
+    is_log = ys[0] > 0 and high / low > _LOG_FROM
     across = _Axis(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT)
-    up = _Axis(min(ys), max(ys), _HEIGHT - _BOTTOM, _TOP, is_log)
+    up = _Axis(low, high, _HEIGHT - _BOTTOM, _TOP, is_log)
     parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">']
-    for value in up.ticks(5):
+    for value in up.ticks(6):
         y = up.at(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>')
     for value in across.ticks(6):
         x = across.at(value)
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{value:.6g}</text>')
-    parts.append(
-        f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 3}" text-anchor="middle">{escape(x_title)}</text>'
-    )
+    parts.append(f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 3}" text-anchor="middle">epoch</text>')
+    # A picture within the picture cuts off what lies outside.
+    width, height = _WIDTH - _RIGHT - _LEFT + 6, _HEIGHT - _BOTTOM - _TOP + 6
+    left, top = _LEFT - 3, _TOP - 3
+    box = f'x="{left}" y="{top}" width="{width}" height="{height}" viewBox="{left} {top} {width} {height}"'
+    parts.append(f"<svg {box}>")
     for line in sorted(lines, key=lambda line: not line.is_thin):
         parts += _drawn(line, across, up)
-    return "".join([*parts, "</svg>"])
+    return "".join([*parts, "</svg></svg>"])
 
 
 class _Axis:
@@ -92,7 +102,7 @@ class _Axis:
         """Round values within the range: about `count` of them."""
         if self._is_log:
             powers = range(math.ceil(self._low), math.floor(self._high) + 1)
-            return [10.0**power for power in powers[:: max(1, len(powers) // count)]]
+            return [10.0**power for power in powers[:: max(1, len(powers) // count)]] or [10**self._low, 10**self._high]
         rough = (self._high - self._low) / count
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
@@ -118,8 +128,9 @@ def _drawn(line: Line, across: _Axis, up: _Axis) -> list[str]:
     parts = []
     for points in filter(None, stretches):
         if len(points) == 1:
-            x, y = points[0].split(",")
-            parts.append(f'<circle class="{color}{" thin" * line.is_thin}" cx="{x}" cy="{y}" r="2.5">{title}</circle>')
+            left, top = points[0].split(",")
+            look = f"{color}{' thin' * line.is_thin}"
+            parts.append(f'<circle class="{look}" cx="{left}" cy="{top}" r="2.5">{title}</circle>')
         else:
             parts.append(f'<polyline {style} points="{" ".join(points)}">{title}</polyline>')
     return parts

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from keras_tricks.ablation.effects import Group, difference_words, seed_of
 from keras_tricks.ablation.report import Documents, Report, VariantRow, signed
-from keras_tricks.html_charts import Line, line_chart, look_of
-from keras_tricks.runs.columns import column, sorts_descending
+from keras_tricks.html_charts import Cut, Line, line_chart, look_of
+from keras_tricks.runs.columns import Value, column, sorts_descending
 from keras_tricks.runs.comparison import ComparedRun, Table, recipe_differences, values_table
 
 _STYLES = Path(__file__).with_name("report.css")
@@ -42,8 +42,8 @@ def html_report(report: Report, documents: Mapping[str, Documents]) -> str:
         _bars(report),
         _missing(report),
         _curves(report),
-        "<h2>What each variant trains</h2>",
-        _table(_changes(report)),
+        "<h2>What sets the variants apart</h2>" if len(report.rows) > 1 else "",
+        _table(_changes(report)) if len(report.rows) > 1 else "",
         "<h2>Runs</h2>",
         _runs(report),
         "<h2>Machines and versions</h2>",
@@ -138,7 +138,7 @@ def _curves(report: Report) -> str:
     figures = []
     for metric in metrics:
         lines = [line for place, row in enumerate(report.rows) for line in _lines(row.effect.group, place, metric)]
-        chart = line_chart(lines, f"{metric} over the epochs")
+        chart = line_chart(lines, f"{metric} over the epochs", _cut(metric))
         if chart:
             figures.append(f"<figure><figcaption>{escape(metric)}</figcaption>{chart}</figure>")
     if not figures:
@@ -149,9 +149,19 @@ def _curves(report: Report) -> str:
         dash = f' stroke-dasharray="{dashes}"' if dashes else ""
         line = f'<svg viewBox="0 0 36 12" class="{color}"><polyline{dash} points="0,6 36,6"></polyline></svg>'
         legend.append(f"<li>{line}{escape(row.name)}</li>")
-    note = '<p class="faint">Thick lines are means of finished runs over the seeds, thin ones are single runs.</p>'
+    words = (
+        "Thick lines are means of finished runs over the seeds, thin ones are single runs; the first epochs may lie "
+        "outside."
+    )
+    note = f'<p class="faint">{words}</p>'
     charts = f'<div class="charts">{"".join(figures)}</div>'
     return f'<h2>Curves</h2><ul class="legend">{"".join(legend)}</ul>{charts}{note}'
+
+
+def _cut(metric: str) -> Cut:
+    if "accuracy" in metric:
+        return "low"
+    return "high" if "loss" in metric else "none"
 
 
 def _lines(group: Group, place: int, metric: str) -> list[Line]:
@@ -173,14 +183,13 @@ def _lines(group: Group, place: int, metric: str) -> list[Line]:
 
 
 def _changes(report: Report) -> Table:
-    """What each variant has otherwise than the first one, and than the one before."""
-    rows: list[tuple[str | None, ...]] = []
+    """What each variant has otherwise than the first one."""
     facts = [row.effect.group.runs[0].summary.facts for row in report.rows]
-    for place, row in enumerate(report.rows):
-        tricks = " ".join(facts[place].tricks) or "none"
-        differing = [one for one in recipe_differences([facts[0], facts[place]]) if one.key != "seed"]
-        rows.append((row.name, difference_words(differing) or ("" if place else "the first"), tricks))
-    return Table(("variant", f"otherwise than {report.rows[0].name}" if report.rows else "", "tricks"), list(rows))
+    rows: list[tuple[Value, ...]] = []
+    for row, own in zip(report.rows, facts, strict=True):
+        differing = [one for one in recipe_differences([facts[0], own]) if one.key != "seed"]
+        rows.append((row.name, difference_words(differing) or "the same"))
+    return Table(("variant", f"otherwise than {report.rows[0].name}" if report.rows else ""), rows[1:])
 
 
 def _runs(report: Report) -> str:

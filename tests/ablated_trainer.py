@@ -13,6 +13,8 @@ SUCCEEDS, IMPROVES, FAILS, REFUSES, WAITS_ONCE = 0, 1, 2, 3, 4
 """It trains, with another result for each trick; does so too, and better; diverges; ends before it writes anything;
 trains until it is asked to stop, and to the end when it goes on from the checkpoint."""
 
+_PATIENCE_S = 60.0
+
 COMMAND = (sys.executable, str(Path(__file__).resolve()))
 
 
@@ -33,7 +35,8 @@ def train(directory):
         resumes = checkpoint.exists()
         checkpoint.parent.mkdir(exist_ok=True)
         checkpoint.touch()
-        while does == WAITS_ONCE and not resumes:
+        deadline = time.monotonic() + _PATIENCE_S
+        while does == WAITS_ONCE and not resumes and time.monotonic() < deadline:
             if writer.stop_requested():
                 writer.end("stopped")
                 return

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_tricks.ablation.statistics import PairedDifference, Spread, paired_difference, spread
+from keras_tricks.runs.columns import Value
 from keras_tricks.runs.comparison import ComparedRun, Difference, Table, flat_recipe, recipe_differences
 
 _WHOLE = frozenset({"finished", "quiet"})
@@ -116,7 +117,7 @@ def effects(groups: Sequence[Group], metric: str, *, stepwise: bool = False) -> 
 
 def effects_table(found: Sequence[Effect], metric: str) -> Table:
     """Return a row for each variant."""
-    rows = []
+    rows: list[tuple[Value, ...]] = []
     for effect in found:
         values, difference = effect.values, effect.difference
         rows.append(

@@ -13,7 +13,7 @@ from keras_tricks.ablation.effects import Effect, Group, effects, effects_table,
 from keras_tricks.ablation.statistics import Spread, spread
 from keras_tricks.hardware import hardware_words
 from keras_tricks.runs import Run, RunError
-from keras_tricks.runs.columns import no_such_column
+from keras_tricks.runs.columns import Value, no_such_column
 from keras_tricks.runs.comparison import ComparedRun, Table, compare_run, metrics_of
 from keras_tricks.runs.summary import RunSummary, broken, summarize, summarize_all
 
@@ -104,16 +104,17 @@ class Report:
             "images_per_second",
             "failed",
         )
-        rows = []
+        rows: list[tuple[Value, ...]] = []
         for row, values in zip(self.rows, table.rows, strict=True):
-            more = [
-                row.best and row.best.mean,
-                row.best and row.best.deviation,
-                row.seconds and row.seconds.mean,
-                row.seconds and row.seconds.deviation,
-                row.images_per_second and row.images_per_second.mean,
+            best, seconds, rate = row.best, row.seconds, row.images_per_second
+            more = (
+                best.mean if best else None,
+                best.deviation if best else None,
+                seconds.mean if seconds else None,
+                seconds.deviation if seconds else None,
+                rate.mean if rate else None,
                 row.failed,
-            ]
+            )
             rows.append((*values[:-1], *more, values[-1]))
         return Table((*table.headings[:-1], *headings, table.headings[-1]), rows)
 
@@ -159,9 +160,9 @@ class Report:
             interval,
             spread_words(row.best, scale),
             _seconds_words(row.seconds),
-            f"{row.images_per_second.mean:.4g}" if row.images_per_second else "",
+            _rate_words(row.images_per_second),
             str(row.failed) if row.failed else "",
-            effect.note,
+            _short_note(effect),
         )
 
 
@@ -307,6 +308,22 @@ def _spread(values: Sequence[float]) -> Spread | None:
 
 def _is_share(metric: str) -> bool:
     return "accuracy" in metric
+
+
+def _short_note(effect: Effect) -> str:
+    """The note without the runs that are listed one by one, of which those that did not fail are counted."""
+    unfinished = effect.group.unfinished
+    ids = tuple(run.summary.id for run in unfinished)
+    words = [part for part in effect.note.split("; ") if part and not part.startswith(ids)]
+    states = [run.summary.state for run in unfinished if run.summary.state not in FAILED]
+    words += [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    return "; ".join(words)
+
+
+def _rate_words(rate: Spread | None) -> str:
+    if rate is None:
+        return ""
+    return f"{rate.mean:.0f}" if rate.mean >= 100 else f"{rate.mean:.3g}"
 
 
 def _seconds_words(seconds: Spread | None) -> str:
