@@ -10,7 +10,14 @@ from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
 from keras_tricks.model_facts import MODELS, ModelFacts, model_facts
 from keras_tricks.teacher_facts import ACCEPTED, find_teacher
 from keras_tricks.trick import FEATURES
-from keras_tricks.tricks import Distillation, GradientAccumulation, StepDecay, TestResolution, Warmup
+from keras_tricks.tricks import (
+    Distillation,
+    GradientAccumulation,
+    RepeatedAugmentation,
+    StepDecay,
+    TestResolution,
+    Warmup,
+)
 from keras_tricks.weights_facts import weights_kind, weights_problem
 
 if TYPE_CHECKING:
@@ -117,6 +124,7 @@ def _published_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
         "stochastic_depth": ("rate", model.stochastic_depth_rate),
         "head_dropout": ("rate", model.dropout_rate),
         "test_resolution": ("image_size", model.test_image_size),
+        "rand_augment": ("magnitude", model.rand_augment_magnitude),
     }
     return [
         Problem(
@@ -212,6 +220,13 @@ def _batch_problems(recipe: Recipe, data: DataFacts, replicas: int) -> list[Prob
                 f"Set batch_size={nearest}, or another number of replicas.",
             )
         )
+    repeated = recipe.trick("repeated_augmentation")
+    if isinstance(repeated, RepeatedAugmentation) and recipe.batch_size % repeated.repeats:
+        where = "repeated_augmentation.repeats"
+        message = (
+            f"{repeated.repeats} repeats do not divide a batch of {recipe.batch_size}. Set {where} to one that does."
+        )
+        problems.append(Problem("error", where, message))
     if data.training_images is not None and recipe.batch_size > data.training_images:
         problems.append(
             Problem(

@@ -32,16 +32,43 @@ class DataPlan:
     Args:
         preprocessing: What happens to each image.
         batch_transforms: What happens to each training batch; of several that mix images, each batch gets one.
+        image_transforms: What else happens to each training image: to its colours before the batch transforms,
+            RandAugment after them.
+        repeats: Differently augmented copies of each image in a training batch.
         test_preprocessing: What happens to each evaluation image, where that is of another size.
     """
 
     preprocessing: data.Preprocessing
     batch_transforms: tuple[Callable[..., Any], ...] = ()
+    image_transforms: tuple[data.ColorTransform | data.RandAugment, ...] = ()
+    repeats: int = 1
     test_preprocessing: data.Preprocessing | None = None
 
     def with_batch_transform(self, transform: Callable[..., Any]) -> DataPlan:
         """Return a plan with one more transform."""
         return replace(self, batch_transforms=(*self.batch_transforms, transform))
+
+    def with_image_transform(self, transform: data.ColorTransform | data.RandAugment) -> DataPlan:
+        """Return a plan with one more transform of the images."""
+        return replace(self, image_transforms=(*self.image_transforms, transform))
+
+    def with_repeats(self, repeats: int) -> DataPlan:
+        """Return a plan with so many copies of each image in a training batch."""
+        return replace(self, repeats=repeats)
+
+    def with_random_area(self, **arguments: Any) -> DataPlan:
+        """Return a plan that trains on random parts of the images (see `data.ImageNetPreprocessing`).
+
+        Args:
+            arguments: `area`, `aspect` and `interpolation` of the parts.
+        """
+        old = self.preprocessing
+        if isinstance(old, data.ImageNetPreprocessing):
+            return replace(self, preprocessing=replace(old, **arguments))
+        new = data.ImageNetPreprocessing(
+            image_size=old.image_size, flip=old.flip, mean=old.mean, std=old.std, **arguments
+        )
+        return replace(self, preprocessing=new, test_preprocessing=self.evaluation)
 
     def with_test_images(self, image_size: int, squash: bool) -> DataPlan:
         """Return a plan whose evaluation images have another size.
@@ -52,9 +79,9 @@ class DataPlan:
                 of the data set has such a view.
         """
         changes: dict[str, Any] = {"image_size": image_size}
-        if squash and isinstance(self.preprocessing, data.ImageNetPreprocessing):
+        if squash and isinstance(self.evaluation, data.ImageNetPreprocessing):
             changes |= {"squash": True, "resize_short": image_size + NF_MARGIN}
-        return replace(self, test_preprocessing=replace(self.preprocessing, **changes))
+        return replace(self, test_preprocessing=replace(self.evaluation, **changes))
 
     @property
     def evaluation(self) -> data.Preprocessing:
@@ -100,9 +127,11 @@ class Training:
             first_step=position.step,
             epochs=self.recipe.epochs,
             batch_transforms=self.plan.batch_transforms,
+            image_transforms=self.plan.image_transforms,
+            repeats=self.plan.repeats,
         )
         workers = self.replicas.workers
-        if workers == 1 or not data.can_be_shared(batch_size, workers, self.plan.batch_transforms):
+        if workers == 1 or not data.can_be_shared(batch_size, workers, self.plan.batch_transforms, self.plan.repeats):
             return batches()
         return self.replicas.strategy.distribute_datasets_from_function(
             lambda context: batches(part=data.Part(context.input_pipeline_id, workers)).rebatch(

@@ -27,6 +27,9 @@ RECIPE = Recipe(
         tricks.MixedPrecision(dtype="float16"),
         tricks.ResnetVariant(variant="D"),
         tricks.LabelSmoothing(epsilon=0.1),
+        tricks.RandomResizedCrop(min_area=0.08),
+        tricks.ColorJitter(hue=0.4, saturation=0.4, brightness=0.4),
+        tricks.PcaNoise(std=0.1),
         tricks.Mixup(alpha=0.2),
     ),
 )

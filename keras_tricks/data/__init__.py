@@ -1,7 +1,8 @@
-"""Images with one-hot labels: sources, preprocessing, mixing and deterministic pipelines."""
+"""Images with one-hot labels: sources, preprocessing, augmentation, mixing and deterministic pipelines."""
 
+from keras_tricks.data.color import ColorJitter, ColorTransform, PcaNoise
 from keras_tricks.data.image_data_set import DataNotFound, ImageDataSet, Split
-from keras_tricks.data.mixing import CutMix, MixUp, OneOf
+from keras_tricks.data.mixing import CutMix, Halves, MixUp, OneOf
 from keras_tricks.data.pipeline import (
     Part,
     can_be_shared,
@@ -18,17 +19,23 @@ from keras_tricks.data.preprocessing import (
     preprocessing_for,
     preprocessing_from_config,
 )
+from keras_tricks.data.rand_augment import RandAugment
 from keras_tricks.data.sources import load
 
 __all__ = [
+    "ColorJitter",
+    "ColorTransform",
     "CutMix",
     "DataNotFound",
+    "Halves",
     "ImageDataSet",
     "ImageNetPreprocessing",
     "MixUp",
     "OneOf",
     "Part",
+    "PcaNoise",
     "Preprocessing",
+    "RandAugment",
     "SmallImagePreprocessing",
     "Split",
     "can_be_shared",

@@ -6,6 +6,7 @@ integer tensor of shape (2,). The partner of an image is the one at its place in
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import tensorflow as tf
 
@@ -95,17 +96,17 @@ def random_box(height: int, width: int, share: tf.Tensor, uniforms: tf.Tensor) -
     Args:
         height: Height of the image in pixels.
         width: Width of the image in pixels.
-        share: Share of the area, before cutting.
-        uniforms: Two random numbers in [0, 1) for the centre.
+        share: Shares (...) of the area, before cutting.
+        uniforms: Two random numbers (..., 2) in [0, 1) for the centre.
 
     Returns:
-        An int32 tensor: top, left, bottom and right, the last two excluded.
+        An int32 tensor (..., 4): top, left, bottom and right, the last two excluded.
     """
     full = tf.stack([height, width])
-    size = tf.cast(tf.cast(full, tf.float32) * tf.sqrt(share), tf.int32)
+    size = tf.cast(tf.cast(full, tf.float32) * tf.sqrt(share)[..., None], tf.int32)
     centre = tf.cast(uniforms * tf.cast(full, tf.float32), tf.int32)
     corner, opposite = centre - size // 2, centre + size // 2
-    return tf.clip_by_value(tf.concat([corner, opposite], 0), 0, tf.tile(full, [2]))
+    return tf.clip_by_value(tf.concat([corner, opposite], -1), 0, tf.tile(full, [2]))
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,13 @@ class CutMix(Mixing):
     """Replace a box of each image by the same box of its partner; the labels follow the area.
 
     The box has the share 1 - lambda of the area, lambda ~ Beta(alpha, alpha), and a uniform centre;
-    it is cut off at the border and lambda is then recomputed. One box a batch.
+    it is cut off at the border and lambda is then recomputed.
 
     Args:
         alpha: Both parameters of the Beta distribution; 0 changes nothing.
+        per_image: Draw a box for each image instead of one for the batch.
+        beside_mixup: What a batch gets that is to be mixed up too: `either` the one or the other, by
+            a fair draw, or one of them for each of its `halves` (see `Halves`).
 
     Example:
         >>> images, labels = CutMix(1.0)(images, labels, seed=(0, step))
@@ -126,6 +130,13 @@ class CutMix(Mixing):
     """
 
     alpha: float = 1.0
+    per_image: bool = False
+    beside_mixup: Literal["either", "halves"] = "either"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.beside_mixup not in ("either", "halves"):
+            raise ValueError(f"Expected either or halves. Received: beside_mixup={self.beside_mixup!r}")
 
     def __call__(self, images, labels, seed):
         """Return the mixed images and labels."""
@@ -134,15 +145,16 @@ class CutMix(Mixing):
         seeds = tf.random.experimental.stateless_split(seed, 2)
         shape = tf.shape(images)
         height, width = shape[1], shape[2]
-        share = 1.0 - sample_symmetric_beta([], self.alpha, seeds[0])
-        uniforms = tf.random.stateless_uniform([2], seeds[1])
-        top, left, bottom, right = tf.unstack(random_box(height, width, share, uniforms))
+        count = [shape[0]] if self.per_image else []
+        share = 1.0 - sample_symmetric_beta(count, self.alpha, seeds[0])
+        uniforms = tf.random.stateless_uniform([*count, 2], seeds[1])
+        top, left, bottom, right = tf.unstack(random_box(height, width, share, uniforms)[..., None], axis=-2)
         rows, columns = tf.range(height), tf.range(width)
         in_rows, in_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
-        inside = in_rows[:, None] & in_columns
-        replaced = tf.reduce_mean(tf.cast(inside, labels.dtype))
+        inside = in_rows[..., :, None] & in_columns[..., None, :]
+        replaced = tf.reduce_mean(tf.cast(inside, labels.dtype), axis=[-2, -1])
         # One broadcast over the batch is three times as fast as one over the channels too.
-        mask = tf.reshape(tf.broadcast_to(inside[:, :, None], shape[1:]), [1, -1])
+        mask = tf.reshape(tf.repeat(inside[..., None], 3, axis=-1), [-1, height * width * 3])
         flat = tf.reshape(images, [shape[0], -1])
         mixed = tf.reshape(tf.where(mask, _partners(flat), flat), shape)
         return tf.ensure_shape(mixed, images.shape), _blend(labels, 1.0 - replaced)
@@ -176,21 +188,59 @@ class OneOf:
         )
 
 
+@dataclass(frozen=True)
+class Halves:
+    """Apply one batch transform to the first half of a batch and another one to the rest.
+
+    Partners are of the same half. With an odd number of images the second half has one more.
+
+    Args:
+        first: The transform of the first half.
+        second: The transform of the second half.
+
+    Example:
+        >>> nfnet_mix = Halves(MixUp(0.2, per_image=True), CutMix(1.0, per_image=True))
+
+    Source: the code of Brock et al. 2021, arXiv 2102.06171, which draws twice as many images, so that none is used
+    twice.
+    """
+
+    first: Mixing
+    second: Mixing
+
+    def __call__(self, images, labels, seed):
+        """Return the images and labels of both halves."""
+        seeds = tf.random.experimental.stateless_split(seed, 2)
+        half = tf.shape(images)[0] // 2
+        first_images, first_labels = self.first(images[:half], labels[:half], seeds[0])
+        second_images, second_labels = self.second(images[half:], labels[half:], seeds[1])
+        mixed = tf.concat([first_images, second_images], 0), tf.concat([first_labels, second_labels], 0)
+        return tf.ensure_shape(mixed[0], images.shape), tf.ensure_shape(mixed[1], labels.shape)
+
+
 def mixes_pairs_alike(transforms: tuple) -> bool:
     """Return whether the transforms do to each pair of partners what they do to all pairs of the batch.
 
     Then a part of the batch that holds both partners of its pairs is transformed as within the whole batch.
     """
-    return all(
-        isinstance(transform, CutMix) or (isinstance(transform, MixUp) and not transform.per_image)
-        for transform in transforms
+    return all(isinstance(transform, CutMix | MixUp) and not transform.per_image for transform in transforms) and (
+        len(transforms) < 2 or not any(_wants_halves(transform) for transform in transforms)
     )
 
 
-def one_mixing_a_batch(transforms: tuple) -> tuple:
-    """Return batch transforms of which at most one mixes: several `Mixing` become one `OneOf`."""
+def one_mixing_an_image(transforms: tuple) -> tuple:
+    """Return batch transforms of which at most one mixes an image.
+
+    Several `Mixing` become one `OneOf`; mixup and a CutMix that is to have a half become `Halves`.
+    """
     mixings = tuple(transform for transform in transforms if isinstance(transform, Mixing))
     if len(mixings) < 2:
         return transforms
     others = tuple(transform for transform in transforms if transform not in mixings)
+    if len(mixings) == 2 and isinstance(mixings[0], MixUp) and _wants_halves(mixings[1]):
+        return (*others, Halves(*mixings))
     return (*others, OneOf(mixings))
+
+
+def _wants_halves(transform: object) -> bool:
+    return isinstance(transform, CutMix) and transform.beside_mixup == "halves"

@@ -1,13 +1,13 @@
 """Batches for training and evaluation, the same ones for the same seed, whatever is in parallel."""
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks.data.augmentation import Augmentation
+from keras_tricks.data.color import ColorTransform
 from keras_tricks.data.image_data_set import (
     BATCH_STREAM,
     IMAGE_STREAM,
@@ -16,14 +16,10 @@ from keras_tricks.data.image_data_set import (
     Split,
     stream_seed,
 )
-from keras_tricks.data.image_folder import FileSplit
-from keras_tricks.data.mixing import mixes_pairs_alike, one_mixing_a_batch
-from keras_tricks.data.preprocessing import Preprocessing, SmallImagePreprocessing
-
-FILES_IN_GROUP = 16
-
-# AutoGraph has nothing to convert here, and looking takes a good part of the start-up time.
-_unconverted = tf.autograph.experimental.do_not_convert
+from keras_tricks.data.loading import load_images, on_image, parallel, unconverted
+from keras_tricks.data.mixing import mixes_pairs_alike, one_mixing_an_image
+from keras_tricks.data.preprocessing import Preprocessing, SmallImagePreprocessing, decode
+from keras_tricks.data.rand_augment import RandAugment
 
 
 class Part(NamedTuple):
@@ -44,15 +40,16 @@ class Part(NamedTuple):
         return [*first, *(batch_size - 1 - place for place in reversed(first))]
 
 
-def can_be_shared(batch_size: int, count: int, batch_transforms: tuple = ()) -> bool:
+def can_be_shared(batch_size: int, count: int, batch_transforms: tuple = (), repeats: int = 1) -> bool:
     """Return whether batches can be made in so many parts, each by itself, that together are the whole ones.
 
     Args:
         batch_size: Images in a batch.
         count: How many parts.
         batch_transforms: What happens to each batch.
+        repeats: How many copies of an image lie next to each other.
     """
-    return batch_size % (2 * count) == 0 and mixes_pairs_alike(tuple(batch_transforms))
+    return batch_size % (2 * count * repeats) == 0 and mixes_pairs_alike(tuple(batch_transforms))
 
 
 def steps_per_epoch(data_set: ImageDataSet, batch_size: int) -> int:
@@ -84,6 +81,8 @@ def training_batches(
     batch_transforms: tuple = (),
     first_step: int = 0,
     part: Part | None = None,
+    image_transforms: tuple[ColorTransform | RandAugment, ...] = (),
+    repeats: int = 1,
 ) -> tf.data.Dataset:
     """Return the training batches of the epochs `first_epoch` to `epochs - 1` in one stream.
 
@@ -99,11 +98,15 @@ def training_batches(
         first_epoch: The first epoch of the stream, counted from 0.
         epochs: The epoch to stop before, counted from the start of training.
         batch_transforms: Called in turn as `(images, labels, seed) -> (images, labels)`; of several
-            that mix images (`MixUp`, `CutMix`) each batch gets exactly one.
+            that mix images (`MixUp`, `CutMix`) each batch, or each half of one, gets exactly one.
         first_step: The first batch of `first_epoch`, counted from 0, for a training that goes on within an
             epoch; the images of the batches before it are not decoded.
         part: The part of each batch to return, which together are the whole batches; the images of the other parts are
             not decoded. Defaults to None, all of it.
+        image_transforms: What happens to each image beside the preprocessing: colour transforms before the batch
+            transforms, RandAugment after them.
+        repeats: Differently augmented copies of each image in a batch, next to each other; the image is decoded once,
+            and an epoch sees so many times fewer images. It divides the batch size.
 
     Returns:
         A dataset of float32 images (batch, size, size, 3) and float32 labels (batch, classes), with
@@ -124,27 +127,55 @@ def training_batches(
         raise ValueError(f"Expected a step of an epoch of {steps}, from 0. Received: first_step={first_step}")
     if seed < 0:
         raise ValueError(f"Expected a seed of at least 0. Received: seed={seed}")
-    split, transforms = data_set.train, one_mixing_a_batch(tuple(batch_transforms))
-    places, images_in_batch = None, batch_size
+    if repeats < 1 or batch_size % repeats:
+        raise ValueError(f"Expected repeats that divide batch_size={batch_size}. Received: repeats={repeats}")
+    split, transforms = data_set.train, one_mixing_an_image(tuple(batch_transforms))
+    augmentation = Augmentation(preprocessing, tuple(image_transforms))
+    at_once = _takes_whole_batches(split, preprocessing)
+    # Operations on whole pixel values come after the mixing of a batch; without one they need not wait for it.
+    operations_apart = bool(augmentation.operations) and bool(transforms or at_once)
+    places, images_in_batch = list(range(batch_size)), batch_size
     if part is not None:
-        if not can_be_shared(batch_size, part.count, batch_transforms):
+        if not can_be_shared(batch_size, part.count, batch_transforms, repeats):
             raise ValueError(
-                f"Expected batches of a multiple of {2 * part.count} images and transforms that treat all pairs alike. "
-                f"Received: batch_size={batch_size}, part={part}, batch_transforms={batch_transforms}"
+                f"Expected batches of a multiple of {2 * part.count * repeats} images and transforms that treat all "
+                f"pairs alike. Received: batch_size={batch_size}, part={part}, batch_transforms={batch_transforms}"
             )
-        places, images_in_batch = tf.constant(part.places(batch_size)), batch_size // part.count
+        places, images_in_batch = part.places(batch_size), batch_size // part.count
 
-    @_unconverted
+    @unconverted
     def items_of_epoch(epoch):
-        items = split.shuffled(seed, epoch).take(steps * batch_size)
-        return items.batch(batch_size, drop_remainder=True)
+        items = split.shuffled(seed, epoch).take(steps * batch_size // repeats)
+        return items.batch(batch_size // repeats, drop_remainder=True)
 
-    @_unconverted
-    def with_uniforms(step, items):
-        image_seed = stream_seed(seed, IMAGE_STREAM, step)
-        shape = (batch_size, preprocessing.random_numbers)
-        uniforms = tf.random.stateless_uniform(shape, image_seed, alg="philox")
-        return (items, uniforms) if places is None else (tf.gather(items, places), tf.gather(uniforms, places))
+    def of_part(numbers):
+        return numbers if part is None else tf.gather(numbers, places)
+
+    def numbers_before(step):
+        return of_part(augmentation.numbers_before_mixing(stream_seed(seed, IMAGE_STREAM, step), batch_size))
+
+    def numbers_after(step):
+        return of_part(augmentation.numbers_after_mixing(stream_seed(seed, IMAGE_STREAM, step), batch_size))
+
+    @unconverted
+    def with_numbers(step, items):
+        if part is not None:
+            items = tf.gather(items, [place // repeats for place in places[::repeats]])
+        numbers = [numbers_before(step)]
+        if augmentation.operations and not operations_apart:
+            numbers.append(numbers_after(step))
+        if at_once:
+            return (tf.repeat(items, repeats), *numbers)
+        if repeats > 1:
+            numbers = [tf.reshape(drawn, [-1, repeats, drawn.shape[-1]]) for drawn in numbers]
+        return (items, *numbers)
+
+    def augmented(image, *numbers):
+        function = augmentation.before_mixing if len(numbers) == 1 else augmentation.without_mixing
+        if repeats == 1:
+            return function(image, *numbers)
+        pixels = decode(image)
+        return tf.stack([function(pixels, *(drawn[index] for drawn in numbers)) for index in range(repeats)])
 
     def transform(step, batch):
         images, labels = batch
@@ -152,17 +183,27 @@ def training_batches(
         for index, batch_transform in enumerate(transforms):
             batch_seed = stream_seed(seed, BATCH_STREAM, step * len(transforms) + index)
             images, labels = batch_transform(images, labels, batch_seed)
+        if operations_apart:
+            return augmentation.whole_pixels(images), labels, numbers_after(step)
         return images, labels
 
     step_numbers = tf.data.Dataset.range(first_epoch * steps + first_step, epochs * steps)
     items = tf.data.Dataset.range(first_epoch, epochs).flat_map(items_of_epoch).skip(first_step)
-    drawn = tf.data.Dataset.zip(step_numbers, items).map(with_uniforms)
-    if _takes_whole_batches(split, preprocessing):
-        batches = _parallel(drawn, _on_image(split, preprocessing.augment_batch))
+    drawn = tf.data.Dataset.zip(step_numbers, items).map(with_numbers)
+    if at_once:
+        batches = parallel(drawn, on_image(split, augmentation.batch_before_mixing))
     else:
-        images = _load(drawn.unbatch(), split, preprocessing.augment, preprocessing.image_size)
+        blank = augmentation.blank if repeats == 1 else lambda: tf.stack([augmentation.blank()] * repeats)
+        images = load_images(drawn.unbatch(), split, augmented, blank)
+        if repeats > 1:
+            images = images.map(unconverted(lambda copies, label: (copies, tf.repeat(label, repeats)))).unbatch()
         batches = images.batch(images_in_batch, drop_remainder=True)
-    batches = _parallel(tf.data.Dataset.zip(step_numbers, batches), transform)
+    batches = parallel(tf.data.Dataset.zip(step_numbers, batches), transform)
+    if operations_apart:
+        images = parallel(
+            batches.unbatch(), lambda image, label, numbers: (augmentation.after_mixing(image, numbers), label)
+        )
+        batches = images.batch(images_in_batch, drop_remainder=True)
     return _finish(batches, (epochs - first_epoch) * steps - first_step)
 
 
@@ -193,13 +234,14 @@ def evaluation_batches(
     part: Split = getattr(data_set, split)
     if _takes_whole_batches(part, preprocessing):
         items = part.ordered().batch(batch_size, drop_remainder).map(lambda items: (items,))
-        batches = _parallel(items, _on_image(part, preprocessing.prepare_batch))
+        batches = parallel(items, on_image(part, preprocessing.prepare_batch))
     else:
         items = part.ordered().map(lambda item: (item,))
-        images = _load(items, part, preprocessing.prepare, preprocessing.image_size)
+        size = preprocessing.image_size
+        images = load_images(items, part, preprocessing.prepare, lambda: tf.zeros((size, size, 3)))
         batches = images.batch(batch_size, drop_remainder)
     classes = len(data_set.class_names)
-    batches = _parallel(batches, lambda images, labels: (images, tf.one_hot(labels, classes)))
+    batches = parallel(batches, lambda images, labels: (images, tf.one_hot(labels, classes)))
     whole, rest = divmod(part.size, batch_size)
     return _finish(batches, whole + bool(rest and not drop_remainder))
 
@@ -246,58 +288,6 @@ def _check_batch_size(batch_size: int) -> None:
 
 def _takes_whole_batches(split: Split, preprocessing: Preprocessing) -> bool:
     return isinstance(split, ArraySplit) and isinstance(preprocessing, SmallImagePreprocessing)
-
-
-def _on_image(split: Split, function: Callable) -> Callable:
-    """Return a function that reads an item and applies `function` to the image."""
-
-    def read_and_apply(item, *uniforms):
-        image, label = split.read(item)
-        return function(image, *uniforms), label
-
-    return read_and_apply
-
-
-def _parallel(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
-    return dataset.map(_unconverted(function), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def _load(items: tf.data.Dataset, split: Split, function: Callable, image_size: int) -> tf.data.Dataset:
-    """Return (image, label) of each item, in order.
-
-    A file that has been damaged or removed since the data set was loaded becomes a blank image and is noted in
-    `split.unreadable`, so neither an epoch nor its order is lost.
-    """
-    read_and_apply = _on_image(split, function)
-    if not isinstance(split, FileSplit):
-        return _parallel(items, read_and_apply)
-
-    def blank(item, *_):
-        noted = tf.numpy_function(split.unreadable.add, [split.path(item)], [], stateful=True)
-        with tf.control_dependencies([noted]):
-            return tf.zeros((image_size, image_size, 3)), split.label(item)
-
-    def image_or_blank(*item):
-        one = tf.data.Dataset.from_tensors(item)
-        return one.map(read_and_apply).ignore_errors().concatenate(one.map(blank)).take(1)
-
-    @_unconverted
-    def group_of_images(*group):
-        count = tf.shape(group[0], tf.int64)[0]
-        single = tf.data.Dataset.from_tensor_slices(group)
-        # After an error too few images are left for a batch: it is dropped and the group read again.
-        at_once = single.map(read_and_apply).batch(count, drop_remainder=True).ignore_errors()
-        one_by_one = single.flat_map(image_or_blank).batch(count)
-        return at_once.concatenate(one_by_one).take(1)
-
-    groups_at_once = 2 * (os.cpu_count() or 1)
-    groups = items.batch(FILES_IN_GROUP).interleave(
-        group_of_images,
-        cycle_length=groups_at_once,
-        num_parallel_calls=groups_at_once,
-        deterministic=True,
-    )
-    return groups.unbatch()
 
 
 def _finish(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:

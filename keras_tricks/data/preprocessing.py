@@ -1,13 +1,13 @@
 """From a stored image to what a model sees, for training and for evaluation.
 
 A preprocessing is a pure function of the image and of uniform random numbers: the pipeline draws
-`random_numbers` of them for every image. A further transform of single images takes its own share
-of these numbers and stands in `augment`, before the normalisation.
+`random_numbers` of them for every image. Further transforms of single images come between
+`augment_pixels` and `normalise` (see `keras_tricks.data.augmentation`).
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +22,8 @@ def decode_rgb(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(pixels, (None, None, 3))
 
 
-def _pixels(image: tf.Tensor) -> tf.Tensor:
+def decode(image: tf.Tensor) -> tf.Tensor:
+    """Return the uint8 pixels of an image that may be a string scalar with the encoded file."""
     return decode_rgb(image) if image.dtype == tf.string else image
 
 
@@ -57,13 +58,17 @@ class Preprocessing(ABC):
         """How many uniform numbers in [0, 1) `augment` needs for one image."""
 
     @abstractmethod
-    def augment(self, image: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-        """Return a training image (image_size, image_size, 3), float32 and normalised.
+    def augment_pixels(self, image: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+        """Return a training image (image_size, image_size, 3), uint8 or float32, on the scale 0..255.
 
         Args:
             image: uint8 pixels (height, width, 3), or a string scalar with the encoded file.
             uniforms: `random_numbers` random numbers in [0, 1).
         """
+
+    def augment(self, image: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+        """Return a training image, float32 and normalised; see `augment_pixels`."""
+        return self.normalise(self.augment_pixels(image, uniforms))
 
     @abstractmethod
     def prepare(self, image: tf.Tensor) -> tf.Tensor:
@@ -117,16 +122,16 @@ class SmallImagePreprocessing(Preprocessing):
         """Three: the row and the column of the crop, and whether to mirror."""
         return 3
 
-    def augment(self, image, uniforms):
-        """Return one training image; see `Preprocessing.augment`."""
-        return self.augment_batch(_pixels(image)[None], uniforms[None])[0]
+    def augment_pixels(self, image, uniforms):
+        """Return one training image; see `Preprocessing.augment_pixels`."""
+        return self.augment_batch_pixels(decode(image)[None], uniforms[None])[0]
 
     def prepare(self, image):
         """Return one evaluation image; see `Preprocessing.prepare`."""
-        return self.prepare_batch(_pixels(image)[None])[0]
+        return self.prepare_batch(decode(image)[None])[0]
 
-    def augment_batch(self, images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-        """Return training images, normalised.
+    def augment_batch_pixels(self, images: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+        """Return training images, uint8 or float32, on the scale 0..255.
 
         Args:
             images: uint8 pixels (batch, height, width, 3).
@@ -140,8 +145,7 @@ class SmallImagePreprocessing(Preprocessing):
             columns = tf.where(uniforms[:, 2:] < 0.5, columns[:, ::-1], columns)
         rows = offsets[:, :1] + pixels
         cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
-        cropped = tf.gather(cropped, offsets[:, 1:] + columns, axis=2, batch_dims=1)
-        return self.normalise(cropped)
+        return tf.gather(cropped, offsets[:, 1:] + columns, axis=2, batch_dims=1)
 
     def prepare_batch(self, images: tf.Tensor) -> tf.Tensor:
         """Return evaluation images, normalised, from uint8 pixels (batch, height, width, 3)."""
@@ -161,13 +165,14 @@ class ImageNetPreprocessing(Preprocessing):
     Training: a random part of the image (for a JPEG only that part is decoded, with the fast
     integer transform), resized to `image_size` and mirrored. Evaluation: the short side is resized
     to `resize_short` with the aspect kept, then the central square is cut out. Resizing is
-    bilinear, without antialiasing, as published. With `squash` both sides become `resize_short`,
-    with bicubic interpolation, as published for NFNets.
+    bilinear, without antialiasing, as published; that of training can be bicubic. With `squash`
+    both sides become `resize_short`, with bicubic interpolation, as published for NFNets.
 
     Args:
         image_size: Side of the square images that come out, in pixels.
         area: Least and largest share of the image's area to train on.
         aspect: Least and largest ratio of width to height of that part.
+        interpolation: How that part is resized: `bilinear`, or `bicubic`, whose results may lie outside of 0..255.
         resize_short: Length of the short side in evaluation, in pixels; None takes
             256 / 224 of `image_size`, rounded.
         squash: Whether evaluation resizes both sides to `resize_short`, so that the aspect is lost.
@@ -181,6 +186,7 @@ class ImageNetPreprocessing(Preprocessing):
 
     area: tuple[float, float] = (0.08, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     resize_short: int | None = None
     squash: bool = False
 
@@ -190,6 +196,8 @@ class ImageNetPreprocessing(Preprocessing):
             raise ValueError(f"Expected shares of the area with 0 < low <= high <= 1. Received: area={self.area}")
         if not 0 < self.aspect[0] <= self.aspect[1]:
             raise ValueError(f"Expected ratios of width to height with 0 < low <= high. Received: aspect={self.aspect}")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"Expected bilinear or bicubic. Received: interpolation={self.interpolation!r}")
         if self.short_side < self.image_size:
             raise ValueError(
                 f"Expected a short side of at least image_size={self.image_size} pixels. "
@@ -206,8 +214,8 @@ class ImageNetPreprocessing(Preprocessing):
         """Area and aspect of ten tries, the place of the part, and whether to mirror."""
         return 2 * AREA_TRIES + 3
 
-    def augment(self, image, uniforms):
-        """Return one training image; see `Preprocessing.augment`."""
+    def augment_pixels(self, image, uniforms):
+        """Return one training image; see `Preprocessing.augment_pixels`."""
         if image.dtype == tf.string:
             part = tf.cond(
                 tf.io.is_jpeg(image),
@@ -216,14 +224,14 @@ class ImageNetPreprocessing(Preprocessing):
             )
         else:
             part = self._random_part(image, uniforms)
-        part = tf.image.resize(part, (self.image_size, self.image_size))
+        part = tf.image.resize(part, (self.image_size, self.image_size), method=self.interpolation)
         if self.flip:
             part = tf.cond(uniforms[-1] < 0.5, lambda: tf.reverse(part, [1]), lambda: part)
-        return self.normalise(part)
+        return part
 
     def prepare(self, image):
         """Return one evaluation image; see `Preprocessing.prepare`."""
-        pixels = _pixels(image)
+        pixels = decode(image)
         if self.squash:
             resized = tf.constant([self.short_side, self.short_side])
             pixels = tf.image.resize(pixels, resized, method="bicubic")

@@ -9,6 +9,7 @@ import difflib
 
 from keras_tricks.trick import Trick
 from keras_tricks.tricks.adaptive_gradient_clipping import AdaptiveGradientClipping
+from keras_tricks.tricks.color_jitter import ColorJitter
 from keras_tricks.tricks.cosine_decay import CosineDecay
 from keras_tricks.tricks.cutmix import Cutmix
 from keras_tricks.tricks.distillation import Distillation
@@ -20,6 +21,10 @@ from keras_tricks.tricks.linear_scaling import LinearScaling
 from keras_tricks.tricks.mixed_precision import MixedPrecision
 from keras_tricks.tricks.mixup import Mixup
 from keras_tricks.tricks.no_bias_decay import NoBiasDecay
+from keras_tricks.tricks.pca_noise import PcaNoise
+from keras_tricks.tricks.rand_augment import RandAugment
+from keras_tricks.tricks.random_resized_crop import RandomResizedCrop
+from keras_tricks.tricks.repeated_augmentation import RepeatedAugmentation
 from keras_tricks.tricks.resnet_variant import ResnetVariant
 from keras_tricks.tricks.sharpness_aware import SharpnessAware
 from keras_tricks.tricks.step_decay import StepDecay
@@ -45,6 +50,11 @@ TRICKS: dict[str, type[Trick]] = {
         StochasticDepth,
         HeadDropout,
         LabelSmoothing,
+        RandomResizedCrop,
+        ColorJitter,
+        PcaNoise,
+        RandAugment,
+        RepeatedAugmentation,
         Mixup,
         Cutmix,
         WeightAveraging,
@@ -72,6 +82,7 @@ def trick_class(name: str) -> type[Trick]:
 __all__ = [
     "TRICKS",
     "AdaptiveGradientClipping",
+    "ColorJitter",
     "CosineDecay",
     "Cutmix",
     "Distillation",
@@ -83,6 +94,10 @@ __all__ = [
     "MixedPrecision",
     "Mixup",
     "NoBiasDecay",
+    "PcaNoise",
+    "RandAugment",
+    "RandomResizedCrop",
+    "RepeatedAugmentation",
     "ResnetVariant",
     "SharpnessAware",
     "StepDecay",

@@ -4,15 +4,17 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_tricks.data import CutMix, MixUp, OneOf
-from keras_tricks.data.mixing import one_mixing_a_batch, random_box, sample_symmetric_beta
+from keras_tricks.data import CutMix, Halves, MixUp, OneOf
+from keras_tricks.data.mixing import mixes_pairs_alike, one_mixing_an_image, random_box, sample_symmetric_beta
 
 CLASSES = 5
 MIXINGS = {
     "mixup": MixUp(0.4),
     "mixup per image": MixUp(0.4, per_image=True),
     "cutmix": CutMix(1.0),
+    "cutmix per image": CutMix(1.0, per_image=True),
     "one of": OneOf((MixUp(0.4), CutMix(1.0))),
+    "halves": Halves(MixUp(0.4), CutMix(1.0, per_image=True)),
 }
 
 
@@ -115,7 +117,7 @@ def test_the_seed_decides(mixing):
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("mixing", [MixUp(0), MixUp(0, per_image=True), CutMix(0)])
+@pytest.mark.parametrize("mixing", [MixUp(0), MixUp(0, per_image=True), CutMix(0), CutMix(0, per_image=True)])
 def test_zero_strength_changes_nothing(mixing):
     images, labels = batch()
     mixed_images, mixed_labels = mixing(images, labels, (0, 0))
@@ -148,8 +150,8 @@ def test_several_mixings_of_a_batch_become_one_choice():
     def other(images, labels, seed):
         return images, labels
 
-    assert one_mixing_a_batch((mixup, other)) == (mixup, other)
-    assert one_mixing_a_batch((mixup, other, cutmix)) == (other, OneOf((mixup, cutmix)))
+    assert one_mixing_an_image((mixup, other)) == (mixup, other)
+    assert one_mixing_an_image((mixup, other, cutmix)) == (other, OneOf((mixup, cutmix)))
 
 
 @pytest.mark.parametrize("alpha", [-0.1, float("inf"), float("nan")])
@@ -162,3 +164,55 @@ def test_impossible_alpha(kind, alpha):
 def test_one_of_nothing():
     with pytest.raises(ValueError, match=r"Received: transforms=\(\)"):
         OneOf(())
+
+
+class TestHalves:
+    halves = Halves(MixUp(0.4, per_image=True), CutMix(1.0, per_image=True))
+
+    @pytest.mark.parametrize("size", [8, 7, 2])
+    def test_one_half_is_mixed_and_the_other_cut(self, size):
+        images, labels = batch(size)
+        mixed, mixed_labels = self.halves(images, labels, (3, 4))
+        half = size // 2
+        for index in range(size):
+            start, stop = (0, half) if index < half else (half, size)
+            partner = start + stop - 1 - index
+            own, other, got = images[index].numpy(), images[partner].numpy(), mixed[index].numpy()
+            if index < half:
+                share = np.linalg.lstsq((own - other).reshape(-1, 1), (got - other).ravel())[0][0]
+                np.testing.assert_allclose(got, share * own + (1 - share) * other, atol=1e-4)
+            else:
+                replaced = np.all(got == other, axis=-1)
+                np.testing.assert_array_equal(got[~replaced], own[~replaced])
+                share = 1 - replaced.mean()
+            if partner != index:
+                expected = share * labels[index] + (1 - share) * labels[partner]
+                np.testing.assert_allclose(mixed_labels[index], expected, atol=1e-4)
+
+    def test_each_image_has_a_weight_or_a_box_of_its_own(self):
+        random = np.random.default_rng(0).normal(size=(16, 8, 8, 3)).astype(np.float32)
+        _, labels = self.halves(tf.constant(random), tf.eye(16), (1, 2))
+        own = np.diag(labels)
+        assert len(np.unique(np.round(own[:8], 5))) == 8
+        assert len(np.unique(np.round(own[8:], 5))) > 4
+
+    def test_zero_strength_changes_nothing(self):
+        images, labels = batch()
+        mixed, mixed_labels = Halves(MixUp(0), CutMix(0))(images, labels, (0, 0))
+        np.testing.assert_array_equal(mixed, images)
+        np.testing.assert_array_equal(mixed_labels, labels)
+
+    def test_mixup_and_a_cutmix_for_halves_become_halves(self):
+        mixup, cutmix = MixUp(), CutMix(beside_mixup="halves")
+        assert one_mixing_an_image((mixup, cutmix)) == (Halves(mixup, cutmix),)
+        assert one_mixing_an_image((cutmix,)) == (cutmix,)
+
+    def test_halves_are_not_shared_out_to_workers(self):
+        assert not mixes_pairs_alike((MixUp(), CutMix(beside_mixup="halves")))
+        assert not mixes_pairs_alike((CutMix(per_image=True),))
+        assert mixes_pairs_alike((CutMix(beside_mixup="halves"),))
+
+
+def test_an_unknown_place_beside_mixup():
+    with pytest.raises(ValueError, match="Received: beside_mixup='both'"):
+        CutMix(beside_mixup="both")

@@ -82,7 +82,8 @@ class TestSmallImages:
     def test_a_batch_is_its_images(self):
         images = np.stack([picture(8, 8) for _ in range(16)])
         uniforms = tf.constant(RANDOM.random((16, 3)), tf.float32)
-        batch = self.preprocessing.augment_batch(tf.constant(images), uniforms)
+        pixels = self.preprocessing.augment_batch_pixels(tf.constant(images), uniforms)
+        batch = self.preprocessing.normalise(pixels)
         one_by_one = [self.preprocessing.augment(image, u) for image, u in zip(images, uniforms, strict=True)]
         np.testing.assert_array_equal(batch, one_by_one)
 
