@@ -82,7 +82,7 @@ def ablate(
     ] = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Train all variants of a recipe with several seeds, and report what each trick is worth.
+    """Train variants of a recipe and report what each trick is worth.
 
     Each cell, a variant with a seed, is a run. The same words go on where they were interrupted: finished cells stay.
     """

@@ -54,7 +54,7 @@ def report(
     runs_dir: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report on an ablation, or on any runs: each variant over its seeds, paired differences, time, curves."""
+    """Report on an ablation or any runs: table, HTML, CSV and PNG."""
     root = runs_root(runs_dir)
     if ablation is not None and (runs or expression):
         raise RunError(
