@@ -13,7 +13,7 @@ from tui.states import STATE_LOOKS
 from tui.widgets.mode_bar import MODES
 
 _EVERYWHERE = (
-    ("1 2 3 4 5", "Launch, Live, Runs, Compare, Queue"),
+    ("1 … 5", "Launch, Live, Runs, Compare, Queue"),
     ("Tab", "next place; Shift+Tab the one before"),
     ("Ctrl+P", "command palette: commands, colour themes, a screenshot"),
     ("?", "this help"),
