@@ -97,8 +97,8 @@ def settle(until):
             await pilot.pause(0.3)
             for key in keys:
                 await pilot.press(key)
-                if over:
-                    await until(pilot, lambda: pilot.app.screen.is_modal or key in ("up", "down", "end"))
+            if over:
+                await until(pilot, lambda: pilot.app.screen.is_modal)
             before, now = "", picture(pilot.app)
             while now != before:
                 await pilot.pause(0.15)
