@@ -80,13 +80,13 @@ class GridRunner:
     def run(self) -> bool:
         """Train, and return whether all cells had their turn: False if somebody asked to stop."""
         with signals_call(self._count_signal):
-            while self._waiting or self._active:
+            while self._active or (self._waiting and not self._signals):
                 if self._signals:
                     self._stop()
                 else:
                     self._begin()
                 self._look()
-        return not self._signals
+        return not (self._is_stopping or self._waiting)
 
     def _count_signal(self) -> None:
         self._signals += 1
@@ -118,7 +118,6 @@ class GridRunner:
     def _stop(self) -> None:
         if not self._is_stopping:
             self._is_stopping = True
-            self._waiting = []
             self._witness.stopping(len(self._active))
         for cell, job in self._active:
             run = _run(cell)

@@ -179,13 +179,13 @@ def _end(grid: Grid, is_whole: bool) -> None:
     cells = grid.cells(retry=False)
     for path in report_on([cell.run for cell in cells if cell.run is not None], grid.folder):
         console().print(f"wrote {path}", markup=False)
-    if not is_whole:
+    bad = sum(cell.state != "finished" for cell in cells)
+    if bad and not is_whole:
         say(
             f"the ablation {grid.id} is stopped: {counts(grid.cells())}. The same command goes on; "
             f"`keras-tricks report --ablation {grid.id}` shows how far it is."
         )
         raise typer.Exit(130)
-    bad = sum(cell.state != "finished" for cell in cells)
     if bad:
         say(f"{bad} of {len(cells)} cells are not finished. The same command trains these again.")
         raise typer.Exit(1)

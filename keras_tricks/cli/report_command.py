@@ -22,6 +22,9 @@ from keras_tricks.comparison_files import write_text
 from keras_tricks.html_report import html_report
 from keras_tricks.runs import Run, RunError, open_run
 
+_WIDE = 110
+"""The columns of a terminal that the whole table fits in."""
+
 REPORT_FILES = ("report.html", "report.md", "report.csv", "report.png")
 
 
@@ -86,11 +89,16 @@ def report_on(runs: Sequence[Run], folder: Path) -> list[Path]:
 
 
 def print_report(found: Report) -> None:
-    """Print a report, without columns that are empty."""
+    """Print a report, without columns that are empty, and without those that a narrow terminal has no room for."""
     table = found.words()
     out = console()
     out.print(found.title, markup=False)
-    used = [place for place in range(len(table.headings)) if any(row[place] for row in table.rows)]
+    left_out = ("best", "note") if out.width < _WIDE else ()
+    used = [
+        place
+        for place, heading in enumerate(table.headings)
+        if any(row[place] for row in table.rows) and not heading.startswith(left_out)
+    ]
     rows = [[str(row[place]) for place in used] for row in table.rows]
     print_table([table.headings[place] for place in used], rows)
     out.print(found.explanation, markup=False, style="dim")
