@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keras_tricks.user_config import PREFERENCES_FILE, Preferences
-from tui.screens.help import HelpScreen
+from tui.screens.help import HelpScreen, HelpText
 
 
 @pytest.fixture
@@ -46,3 +46,14 @@ def test_over_ssh_it_looks_and_moves_less(make_app, monkeypatch, folder):
     assert make_app("launch").refresh_s == 2
     (folder / PREFERENCES_FILE).write_text(json.dumps({"refresh_s": 0.5}))
     assert make_app("launch").refresh_s == 0.5
+
+
+async def test_help_begins_with_the_mode_and_names_the_keys_of_ones_own(folder, make_app):
+    Preferences(keys={"live.zoom": "f8"}).save()
+    async with make_app("queue").run_test(size=(60, 20)) as pilot:
+        await pilot.press("question_mark")
+        lines = str(pilot.app.screen.query_one(HelpText).render()).splitlines()
+    assert lines.index("Queue") < lines.index("Launch")
+    assert sum(line.split() == ["live.zoom", "f8:", "Zoom"] for line in lines) == 1
+    assert all(line.startswith(" ") or not line or line[0].isupper() for line in lines), "Words left their column."
+    assert any(str(folder / PREFERENCES_FILE) in line for line in lines)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widget import Widget
 
+from keras_tricks.user_config import PREFERENCES_FILE, config_directory
 from tui.states import STATE_LOOKS
 from tui.widgets.mode_bar import MODES
 
+if TYPE_CHECKING:
+    from tui.app import KerasTricksApp
+
+_KEY_WIDTH = 9
 _EVERYWHERE = (
     ("1 … 5", "Launch, Live, Runs, Compare, Queue"),
     ("Tab", "next place; Shift+Tab the one before"),
@@ -35,8 +45,49 @@ _STATES = {
 }
 
 
+class Entry(NamedTuple):
+    """A key, or a sign, and what it means."""
+
+    key: str
+    words: str
+    color: str = "accent"
+
+
+class HelpText(Widget):
+    """Headings with entries below them; words that take several lines stay in their column.
+
+    Args:
+        sections: The entries of each heading.
+    """
+
+    def __init__(self, sections: dict[str, list[Entry]]) -> None:
+        super().__init__()
+        self._sections = sections
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return how many lines it takes."""
+        return len(self._lines(width))
+
+    def render(self) -> Content:
+        """Return the lines."""
+        return Content("\n").join(self._lines(self.content_size.width))
+
+    def _lines(self, width: int) -> list[Content]:
+        lines: list[Content] = []
+        for title, entries in self._sections.items():
+            lines += [Content(""), Content.styled(title, "bold $primary")]
+            column = 4 + max([_KEY_WIDTH - 1, *(len(entry.key) for entry in entries)])
+            for entry in entries:
+                first, *others = textwrap.wrap(entry.words, max(12, width - column)) or [""]
+                lines.append(Content.assemble((f"  {entry.key}".ljust(column), f"bold ${entry.color}"), first))
+                lines += [Content(" " * column + words) for words in others]
+        return lines[1:]
+
+
 class HelpScreen(ModalScreen[None]):
-    """All keys, and what the signs mean."""
+    """All keys, those of the mode below first, and what the signs mean."""
+
+    app: KerasTricksApp
 
     BINDINGS = [Binding("escape,question_mark,f1,q,enter", "app.pop_screen", "Close")]
 
@@ -45,10 +96,11 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="help") as box:
             box.border_title = "Help"
             box.border_subtitle = "Esc closes"
-            yield Static(_text())
+            yield HelpText(_sections(self.app.current_mode, self.app.preferences.keys))
 
 
-def _text() -> Content:
+def _sections(current_mode: str, own_keys: dict[str, str]) -> dict[str, list[Entry]]:
+    from tui.app import KerasTricksApp
     from tui.screens.compare import CompareScreen
     from tui.screens.launch import LaunchScreen
     from tui.screens.live import LiveScreen
@@ -56,17 +108,23 @@ def _text() -> Content:
     from tui.screens.runs import RunsScreen
 
     modes = (LaunchScreen, LiveScreen, RunsScreen, CompareScreen, QueueScreen)
-    titles = {MODES[mode.MODE][1]: mode.KEYS_HELP for mode in modes}
-    lines = []
-    for title, keys in {"Everywhere": _EVERYWHERE, **titles}.items():
-        lines.append(Content.styled(title, "bold $primary"))
-        lines += [Content.assemble((f"  {key:<9}", "bold $accent"), words) for key, words in keys]
-        lines.append(Content(""))
-    lines.append(Content.styled("States", "bold $primary"))
-    for state, words in _STATES.items():
-        look = STATE_LOOKS[state]
-        lines.append(Content.assemble((f"  {look.text:<12}", f"bold ${look.color}"), words))
-    lines.append(Content(""))
-    lines.append(Content.styled("In the charts", "bold $primary"))
-    lines.append(Content("  N ↑ ↓      a value that is NaN, infinite, or below a logarithmic axis"))
-    return Content("\n").join(lines)
+    titles = {MODES[mode.MODE][1]: mode.KEYS_HELP for mode in sorted(modes, key=lambda mode: current_mode != mode.MODE)}
+    sections = {
+        title: [Entry(key, words) for key, words in keys]
+        for title, keys in {"Everywhere": _EVERYWHERE, **titles}.items()
+    }
+    looks = {state: STATE_LOOKS[state] for state in _STATES}
+    sections["States"] = [Entry(look.text, _STATES[state], look.color) for state, look in looks.items()]
+    sections["In the charts"] = [Entry("N ↑ ↓", "a value that is NaN, infinite, or below a logarithmic axis")]
+    bindings = {binding.id: binding for owner in (KerasTricksApp, *modes) for binding in _bindings(owner) if binding.id}
+    file = config_directory() / PREFERENCES_FILE
+    sections[f'Keys of your own: in {file}, as {{"keys": {{"live.zoom": "f8"}}}}'] = [
+        Entry(name, f"{own_keys.get(name, binding.key).replace(',', ', ')}: {binding.description}")
+        for name, binding in bindings.items()
+    ]
+    return sections
+
+
+def _bindings(owner: type) -> Iterable[Binding]:
+    for base in owner.__mro__:
+        yield from (binding for binding in base.__dict__.get("BINDINGS", ()) if isinstance(binding, Binding))
