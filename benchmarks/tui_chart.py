@@ -14,6 +14,7 @@ import asyncio
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from pathlib import Path
 import numpy as np
 from textual.app import App
 from textual.widget import Widget
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_tricks.runs import RunWriter, create_run, schema
 from tui.app import KerasTricksApp
