@@ -24,14 +24,14 @@ from pathlib import Path
 
 import psutil
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tui_runs import write_runs
 
 from keras_tricks.presets import presets
 from keras_tricks.runs import RunWriter, create_run
 
+FOLDER = Path(__file__).resolve().parent
 COLUMNS, ROWS = 120, 36
 
 
