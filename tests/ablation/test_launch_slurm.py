@@ -74,3 +74,26 @@ def test_without_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RecipeError, match="srun"):
         SlurmLauncher(tmp_path)
+
+
+def test_what_is_submitted_to_slurm(tmp_path, monkeypatch):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, says in (("srun", ""), ("sacct", ""), ("sbatch", "Submitted batch job 4711")):
+        (folder / name).write_text(f'#!/bin/sh\necho "{says}"\ntest {name} != sbatch || cp "$1" {tmp_path}/submitted\n')
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    grid = Grid(tmp_path / "runs", variants(RECIPE, "stack", (0, 1)), "stack", "quickstart")
+    launcher = SlurmLauncher(tmp_path / "slurm", jobs=3, replicas=2, parameters={"slurm_partition": "gpu"})
+    jobs = launcher.begin([cell.run for cell in grid.make_runs(grid.cells())])
+    assert len(jobs) == 4 and launcher.words == "3 at once, as jobs of SLURM"
+    submitted = (tmp_path / "submitted").read_text()
+    for line in (
+        "--array=0-3%3",
+        "--gpus-per-node=2",
+        "--nodes=1",
+        "--ntasks-per-node=1",
+        "--partition=gpu",
+        "--time=1440",
+    ):
+        assert f"#SBATCH {line}\n" in submitted
