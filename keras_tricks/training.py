@@ -175,9 +175,7 @@ def build(
     replicas, facts = check(recipe, data_set, team)
     tricks = in_order(recipe.tricks)
 
-    plan = DataPlan(data.preprocessing_for(data_set.facts, facts.image_size))
-    for trick in tricks:
-        plan = trick.change_data(plan, facts)
+    plan = plan_data(recipe, data_set, facts)
 
     policy = "float32"
     for trick in tricks:
@@ -213,6 +211,20 @@ def build(
     if replicas.count > 1 and not recipe.synchronized_batch_norm:
         callbacks.insert(0, StatisticsAveraging())
     return Training(recipe, facts, replicas, data_set, plan, model, callbacks)
+
+
+def plan_data(recipe: Recipe, data_set: data.ImageDataSet, facts: RunFacts) -> DataPlan:
+    """Return how the images of a recipe become batches, with its tricks in their order.
+
+    Args:
+        recipe: The recipe.
+        data_set: Its data set.
+        facts: What the tricks may know.
+    """
+    plan = DataPlan(data.preprocessing_for(data_set.facts, facts.image_size))
+    for trick in in_order(recipe.tricks):
+        plan = trick.change_data(plan, facts)
+    return plan
 
 
 def check(recipe: Recipe, data_set: data.ImageDataSet, team: Team | None = None) -> tuple[Replicas, RunFacts]:

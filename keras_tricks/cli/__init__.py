@@ -17,6 +17,7 @@ from keras_tricks.cli import (
     catalogue,
     export_command,
     inference,
+    preview_command,
     queue_commands,
     report_command,
     runs_commands,
@@ -47,6 +48,7 @@ report_command.add_to(app)
 inference.add_to(app)
 export_command.add_to(app)
 catalogue.add_to(app)
+preview_command.add_to(app)
 signal_propagation_command.add_to(app)
 serve_command.add_to(app)
 

@@ -180,6 +180,8 @@ def training_batches(
     def transform(step, batch):
         images, labels = batch
         labels = tf.one_hot(labels, len(data_set.class_names))
+        if transforms:
+            images = tf.cast(images, tf.float32)
         for index, batch_transform in enumerate(transforms):
             batch_seed = stream_seed(seed, BATCH_STREAM, step * len(transforms) + index)
             images, labels = batch_transform(images, labels, batch_seed)

@@ -67,13 +67,20 @@ def test_a_transform_more_leaves_the_draws_of_the_others(data_set, preprocessing
 
 
 @pytest.mark.parametrize(
-    ("preprocessing", "mixings"), [(AT_ONCE, ()), (AT_ONCE, HALVES), (ONE_BY_ONE, ()), (ONE_BY_ONE, MIXINGS)]
+    ("preprocessing", "colors", "mixings"),
+    [
+        (AT_ONCE, (), ()),
+        (AT_ONCE, (), MIXINGS),
+        (AT_ONCE, COLORS, HALVES),
+        (ONE_BY_ONE, COLORS, ()),
+        (ONE_BY_ONE, (), MIXINGS),
+    ],
 )
-def test_operations_come_last_and_on_whole_pixel_values(data_set, preprocessing, mixings):
-    without = batches(data_set, preprocessing, COLORS, mixings)
-    augmentation = Augmentation(preprocessing, ALL)
+def test_operations_come_last_and_on_whole_pixel_values(data_set, preprocessing, colors, mixings):
+    without = batches(data_set, preprocessing, colors, mixings)
+    augmentation = Augmentation(preprocessing, colors + OPERATIONS)
     for step, ((mixed, labels), (got, same_labels)) in enumerate(
-        zip(without, batches(data_set, preprocessing, ALL, mixings), strict=True)
+        zip(without, batches(data_set, preprocessing, colors + OPERATIONS, mixings), strict=True)
     ):
         np.testing.assert_allclose(labels, same_labels, atol=1e-6)
         seed = data.image_data_set.stream_seed(3, data.image_data_set.IMAGE_STREAM, step)

@@ -1,0 +1,134 @@
+"""Show what a network will see: a contact sheet of images as they leave the input pipeline, with their labels."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_tricks import data
+from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.runs.storage import storing, write_atomically
+from keras_tricks.training import check, in_order, load_data, plan_data
+
+SHOWN_SHARE = 0.005
+"""Share of a label from which on it is named."""
+
+_MOST_NAMES = 3
+_INCHES = 1.9
+
+
+class Sample(NamedTuple):
+    """Some images as the network sees them.
+
+    Args:
+        images: uint8 pixels (n, size, size, 3), before the normalisation.
+        labels: What each image is, such as `cat .7 + dog .3`.
+        about: The recipe, the size of the images and what happens to them, in a line.
+    """
+
+    images: np.ndarray
+    labels: tuple[str, ...]
+    about: str
+
+
+def sample_images(
+    recipe: Recipe, images: int = 16, validation: bool = False, data_set: data.ImageDataSet | None = None
+) -> Sample:
+    """Return a batch of images as a recipe trains on them, or tests with them.
+
+    Args:
+        recipe: The recipe.
+        images: How many; more where the copies of repeated augmentation do not divide it.
+        validation: Show validation images instead of training images. Defaults to False.
+        data_set: The recipe's data set, where it has been loaded already.
+
+    Raises:
+        RecipeError: The recipe has problems, its data cannot be used, or there are fewer images.
+    """
+    if images < 1:
+        raise RecipeError(f"Expected at least one image. Received: images={images}")
+    data_set = data_set or load_data(recipe)
+    _, facts = check(recipe, data_set)
+    plan = plan_data(recipe, data_set, facts)
+    preprocessing = plan.evaluation if validation else plan.preprocessing
+    try:
+        if validation:
+            batches = data.evaluation_batches(data_set, preprocessing, images)
+        else:
+            batches = data.training_batches(
+                data_set,
+                preprocessing,
+                math.ceil(images / plan.repeats) * plan.repeats,
+                seed=recipe.seed,
+                batch_transforms=plan.batch_transforms,
+                image_transforms=plan.image_transforms,
+                repeats=plan.repeats,
+            )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    normalised, shares = next(iter(batches.take(1).as_numpy_iterator()))
+    pixels = normalised * np.array(preprocessing.std) + np.array(preprocessing.mean)
+    tricks = [trick for trick in in_order(recipe.tricks) if "data" in trick.stages() and trick.group != "Evaluation"]
+    on = [trick.name for trick in tricks]
+    what = "validation images" if validation else ", ".join(("training images", *on))
+    return Sample(
+        images=np.clip(np.round(pixels), 0, 255).astype(np.uint8),
+        labels=tuple(label_text(row, data_set.class_names) for row in shares),
+        about=f"{recipe.name} · {preprocessing.image_size} px · {what}",
+    )
+
+
+def label_text(shares: np.ndarray, class_names: tuple[str, ...]) -> str:
+    """Return a label distribution in words: `cat`, or `cat .7 + dog .3` for a mixed one.
+
+    Args:
+        shares: Share of each class.
+        class_names: Their names.
+    """
+    named = [index for index in np.argsort(-shares, kind="stable")[:_MOST_NAMES] if shares[index] >= SHOWN_SHARE]
+    if len(named) == 1:
+        return class_names[named[0]]
+    return " + ".join(f"{class_names[index]} {f'{shares[index]:.2g}'.lstrip('0')}" for index in named)
+
+
+def draw_contact_sheet(sample: Sample, path: str | Path) -> Path:
+    """Draw images in a square with their labels under them, pixel for pixel where they are larger than on the sheet.
+
+    Args:
+        sample: The images.
+        path: The PNG file.
+
+    Returns:
+        The file.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    path = Path(path)
+    columns = math.ceil(math.sqrt(len(sample.images)))
+    rows = math.ceil(len(sample.images) / columns)
+    figure = Figure(figsize=(columns * _INCHES, rows * (_INCHES + 0.25) + 0.4), layout="constrained")
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        if index < len(sample.images):
+            axes.imshow(sample.images[index], interpolation="nearest")
+            axes.set_xlabel(_broken(sample.labels[index]), fontsize=7)
+    figure.suptitle(_broken(sample.about, 26 * columns), fontsize=9)
+    image = BytesIO()
+    figure.savefig(image, format="png", dpi=150)
+    with storing(path):
+        write_atomically(path, image.getvalue())
+    return path
+
+
+def _broken(text: str, width: int = 26) -> str:
+    """Return a text in lines of so many characters, broken at spaces."""
+    return "\n".join(textwrap.wrap(text.replace("$", r"\$"), width))
