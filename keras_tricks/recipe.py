@@ -271,7 +271,7 @@ def _locations_and_messages(error: ValidationError, prefix: str) -> list[tuple[s
             continue
         field = str(detail["loc"][0]) if detail["loc"] else ""
         where = ".".join(part for part in (prefix, field) if part)
-        message = detail["msg"].removeprefix("Value error, ")
+        message = detail["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
         if detail["type"] == "extra_forbidden":
             message = "There is no such parameter" if prefix else "There is no such field"
         found.append((where, f"{where}: {message[:1].lower()}{message[1:]}. Received: {detail['input']!r}"))

@@ -99,6 +99,7 @@ class Draft:
                 optional = Recipe.model_fields[where].default is None
                 self.recipe = change(self.recipe, [f"{where}={text or ('none' if optional else '')}"])
         except RecipeError as error:
+            self._wrong.pop(where, None)
             self._wrong[where] = (text, Problem("error", where, str(error)))
             self._set_back(where)
         else:
@@ -127,8 +128,8 @@ class Draft:
         self.base = self.start = base
 
     def problems(self) -> list[Problem]:
-        """What is wrong: values that were typed wrong first, then what the recipe itself finds."""
-        typed = [problem for where, (_, problem) in self._wrong.items() if self._counts(where)]
+        """What is wrong: values that were typed wrong first, the latest before, then what the recipe itself finds."""
+        typed = [problem for where, (_, problem) in reversed(self._wrong.items()) if self._counts(where)]
         return [*typed, *self.recipe.problems()]
 
     def _counts(self, where: str) -> bool:

@@ -87,6 +87,17 @@ async def test_keys_zoom_and_pan_all_charts_and_new_points_do_not_move_them(app,
         assert subject(app) == "quickstart"
 
 
+async def test_a_chart_that_fills_the_screen_does_not_go_beyond_its_last_point(app, store, until):
+    store.add(ONE, epochs=4, done=4, end="finished")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(pilot, until)
+        chart(app).focus()
+        await pilot.press("z", "up", "up", *["right"] * 9)
+        await pilot.pause()
+        low, high = limits(app)
+        assert low > 1 and high == pytest.approx(4, abs=0.1)
+
+
 async def test_the_wheel_zooms_at_the_pointer_and_the_mouse_drags_and_reads(app, store, until):
     store.add(ONE, epochs=4, done=4, end="finished")
     async with app.run_test(size=(120, 36)) as pilot:

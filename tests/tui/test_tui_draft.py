@@ -86,6 +86,15 @@ def test_a_wrong_text_goes_back_to_the_value_before_its_editing(draft, where, te
     assert [problem.where for problem in draft.problems()] == [where]
 
 
+def test_the_latest_wrong_value_is_told_first(draft):
+    for where, text in (("epochs", "x"), ("batch_size", "y"), ("epochs", "1.5")):
+        draft.edit(where, text)
+    assert [problem.message for problem in draft.problems()] == [
+        "epochs: input should be a valid integer. Received: '1.5'",
+        "batch_size: input should be a valid integer. Received: 'y'",
+    ]
+
+
 def test_a_wrong_value_of_a_trick_that_is_off_is_no_problem(draft):
     draft.edit("mixup.alpha", "x")
     draft.toggle("mixup")

@@ -226,7 +226,9 @@ class ChartGrid(VerticalScroll, can_focus=False):
 
     def _columns(self) -> int:
         """About how many columns of cells a chart has between its axes."""
-        return max(1, self.size.width // self._side_by_side - _MARGIN)
+        alone = self.screen.maximized
+        width = alone.size.width if isinstance(alone, Chart) else self.size.width // self._side_by_side
+        return max(1, width - _MARGIN)
 
     @property
     def _x_label(self) -> str:
