@@ -84,7 +84,12 @@ def test_linear_tick_labels():
 
 @pytest.mark.parametrize(
     ("low", "high", "labels"),
-    [(-3, 1, ["0.001", "0.01", "0.1", "1", "10"]), (0, 1, ["1", "2", "5", "10"])],
+    [
+        (-3, 1, ["0.001", "0.01", "0.1", "1", "10"]),
+        (0, 1, ["1", "2", "5", "10"]),
+        (0.24, 0.38, ["1.8", "2", "2.2"]),
+        (0.3, 0.301, ["1.996", "1.998"]),
+    ],
 )
 def test_log_ticks_are_labelled_with_the_values(low, high, labels):
     axis = LogAxis(5)

@@ -56,7 +56,7 @@ class LogAxis(AxisFormatter):
         self.most = max(2, most)
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
-        """Return the places of the ticks: powers of ten and, where there is room, 2 and 5 times these."""
+        """Return the places of the ticks: powers of ten, where there is room 2 and 5 times these, or else any round."""
         low, high = math.floor(min_), math.ceil(max_)
         for mantissas in ((1, 2, 5), (1,)):
             ticks = [exponent + math.log10(mantissa) for exponent in range(low, high + 1) for mantissa in mantissas]
@@ -68,11 +68,18 @@ class LogAxis(AxisFormatter):
             inside = inside[::every]
         if len(inside) >= 2:
             return inside
-        return [min_ + (max_ - min_) * share for share in (0.1, 0.9)]
+        round_values = LinearAxis(self.most - 1).get_ticks(10**min_, 10**max_)
+        inside = [tick for tick in map(math.log10, filter(None, round_values)) if min_ <= tick <= max_]
+        return inside if len(inside) >= 2 else [min_ + (max_ - min_) * share for share in (0.1, 0.9)]
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
-        """Return ten to the power of each tick."""
-        return [short_exponent(f"{10**tick:.2g}") for tick in ticks]
+        """Return ten to the power of each tick, with as many digits as tell them apart."""
+        labels: list[str] = []
+        for digits in range(2, 7):
+            labels = [short_exponent(f"{10**tick:.{digits}g}") for tick in ticks]
+            if len(set(labels)) == len(ticks):
+                break
+        return labels
 
 
 class TimeAxis(AxisFormatter):
