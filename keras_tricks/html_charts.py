@@ -69,7 +69,7 @@ def line_chart(lines: Sequence[Line], title: str, cut: Cut = "none") -> str:
         y = up.at(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>')
-    for value in across.ticks(6):
+    for value in across.ticks(6, least_step=1.0):
         x = across.at(value)
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{value:.6g}</text>')
     parts.append(f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 3}" text-anchor="middle">epoch</text>')
@@ -98,12 +98,12 @@ class _Axis:
         share = (self._scaled(value) - self._low) / (self._high - self._low)
         return self._first + share * (self._last - self._first)
 
-    def ticks(self, count: int) -> list[float]:
-        """Round values within the range: about `count` of them."""
+    def ticks(self, count: int, least_step: float = 0.0) -> list[float]:
+        """Round values within the range: about `count` of them, and none closer than `least_step`."""
         if self._is_log:
             powers = range(math.ceil(self._low), math.floor(self._high) + 1)
             return [10.0**power for power in powers[:: max(1, len(powers) // count)]] or [10**self._low, 10**self._high]
-        rough = (self._high - self._low) / count
+        rough = max(least_step, (self._high - self._low) / count)
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
         first = math.ceil(self._low / step - 1e-9)

@@ -10,7 +10,8 @@ from html import escape
 from pathlib import Path
 
 from keras_tricks.ablation.effects import Group, difference_words, seed_of
-from keras_tricks.ablation.report import Documents, Report, VariantRow, signed
+from keras_tricks.ablation.report import Report, VariantRow, signed
+from keras_tricks.ablation.reported_runs import Documents
 from keras_tricks.html_charts import Cut, Line, line_chart, look_of
 from keras_tricks.runs.columns import Value, column, sorts_descending
 from keras_tricks.runs.comparison import ComparedRun, Table, recipe_differences, values_table

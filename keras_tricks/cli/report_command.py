@@ -8,14 +8,8 @@ from typing import Annotated
 
 import typer
 
-from keras_tricks.ablation.report import (
-    Documents,
-    Report,
-    make_report,
-    read_documents,
-    read_runs,
-    runs_of_ablation,
-)
+from keras_tricks.ablation.report import Report, make_report
+from keras_tricks.ablation.reported_runs import Documents, read_documents, read_runs, runs_of_ablation
 from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root
 from keras_tricks.cli.run_lists import Filter, choose_runs
 from keras_tricks.comparison_files import write_text
