@@ -103,7 +103,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Read seeds as `0,1,2`, `0-4`, or both.
 
     Raises:
-        RecipeError: It is none of that.
+        RecipeError: It is none of that, or names a seed twice.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -112,6 +112,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if not 0 <= last - first < 1000:
             raise RecipeError(f"Expected seeds as 0,1,2 or 0-4, at most 1000 of them. Received: {text!r}")
         seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds):
+        raise RecipeError(f"Expected each seed once. Received: {text!r}")
     return tuple(seeds)
 
 

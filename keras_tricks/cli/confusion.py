@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_tricks.cli.options import print_table
-from keras_tricks.predictions import ClassScore, Predictions
+
+if TYPE_CHECKING:
+    from keras_tricks.predictions import ClassScore, Predictions
 
 _MOST_CLASSES = 30
 _MOST_PAIRS = 15

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_tricks import presets
+from keras_tricks.ablation import parse_seeds
 from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root
 from keras_tricks.cli.recipe_options import (
     Data,
@@ -54,7 +55,7 @@ def add(
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option(metavar="SEED,SEED...", help="Queue it once for each of these seeds.", show_default=False),
+        typer.Option(metavar="SEEDS", help="Queue it once for each of these seeds, as 0-4 or 0,1,7.", show_default=False),
     ] = None,
     start: Annotated[bool, typer.Option("--start/--no-start", help="Start the lane's runner if none is alive.")] = True,
     runs_dir: RunsDir = None,
@@ -176,11 +177,7 @@ def stop(
 def _with_seeds(recipe: Recipe, times: int | None, seeds: str | None) -> list[Recipe]:
     if times is not None and seeds is not None:
         raise RecipeError(f"--times and --seeds exclude each other. Received: --times {times} --seeds {seeds}")
-    numbers = [str(recipe.seed + index) for index in range(times or 1)]
-    if seeds is not None:
-        numbers = [word.strip() for word in seeds.split(",")]
-        if len(set(numbers)) < len(numbers):
-            raise RecipeError(f"Expected each seed once. Received: --seeds {seeds}")
+    numbers = range(recipe.seed, recipe.seed + (times or 1)) if seeds is None else parse_seeds(seeds)
     return [presets.change(recipe, [f"seed={number}"]) for number in numbers]
 
 

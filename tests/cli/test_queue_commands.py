@@ -150,7 +150,7 @@ def test_start_and_stop(command, add, root):
         (["nonesuch"], ["There is no recipe 'nonesuch'"]),
         (["quickstart", "--lane", "tpu"], ["Expected a lane: all, cpu, gpu0", "'tpu'"]),
         (["quickstart", "--data", "folder:/no/such/folder"], ["/no/such/folder"]),
-        (["quickstart", "--seeds", "1,x"], ["seed: input should be a valid integer", "'x'"]),
+        (["quickstart", "--seeds", "1,x"], ["Expected seeds as 0,1,2 or 0-4", "'1,x'"]),
         (["quickstart", "--seeds", "1,1"], ["Expected each seed once", "1,1"]),
         (["quickstart", "--seeds", "1", "--times", "2"], ["--times and --seeds exclude each other"]),
         (["quickstart", "--trick", "mixpu"], ["Did you mean mixup"]),

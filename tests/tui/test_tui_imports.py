@@ -9,8 +9,9 @@ import tui
 def test_no_framework_is_imported():
     code = """
 import sys
-import tui, tui.app, tui.screens.launch, tui.screens.live, tui.screens.runs, tui.screens.help
-import keras_tricks.recipe, keras_tricks.tricks, keras_tricks.runs
+import tui, tui.app, tui.screens.launch, tui.screens.live, tui.screens.runs, tui.screens.compare, tui.screens.queue
+import tui.screens.help, tui.screens.predictions, tui.screens.variants
+import keras_tricks.recipe, keras_tricks.tricks, keras_tricks.runs, keras_tricks.queue, keras_tricks.ablation
 found = {"tensorflow", "keras", "jax", "torch"} & {name.partition(".")[0] for name in sys.modules}
 sys.exit(", ".join(sorted(found)) or 0)
 """
@@ -18,8 +19,13 @@ sys.exit(", ".join(sorted(found)) or 0)
     assert answer.returncode == 0, answer.stderr
 
 
-def test_the_first_screen_needs_no_plots():
-    code = "import sys, tui.app, tui.screens.launch; sys.exit('numpy' in sys.modules)"
+def test_the_first_screen_needs_no_arrays_and_no_plots():
+    code = """
+import sys
+import keras_tricks.cli, tui.app, tui.screens.launch
+found = {"numpy", "scipy", "matplotlib", "PIL"} & set(sys.modules)
+sys.exit(", ".join(sorted(found)) or 0)
+"""
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
 
