@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def recipe_path(name: str) -> Path:
     Raises:
         RecipeError: There is none of that name.
     """
-    if "/" not in name and _path(name).is_file():
+    if "/" not in name and os.path.lexists(_path(name)):
         return _path(name)
     if name.replace("-", "_") in presets():
         raise RecipeError(f"{name} comes with the package, and stays. Save a recipe of your own from it.")

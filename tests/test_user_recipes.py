@@ -93,6 +93,14 @@ def test_a_broken_file_is_listed_with_its_reason(file, content, reason):
         assert [own.name for own in user_recipes()] == ["good"]
 
 
+def test_a_link_that_leads_nowhere_can_be_removed(tmp_path):
+    recipes_directory().mkdir(parents=True)
+    (recipes_directory() / "gone.json").symlink_to(tmp_path / "nowhere.json")
+    assert [(own.name, own.recipe) for own in user_recipes()] == [("gone", None)]
+    remove_recipe("gone")
+    assert user_recipes() == []
+
+
 def test_a_file_is_called_after_its_name():
     save_recipe(MINE, "a")
     (recipes_directory() / "b.json").write_text((recipes_directory() / "a.json").read_text())
