@@ -33,7 +33,7 @@ class Preferences(BaseModel):
 
     Args:
         theme: Name of a theme of the terminal UI; None for our own.
-        keys: The user's own keys by the id of the binding, as `{"live.stop": "x"}`.
+        keys: The user's own keys by the id of the binding, as `{"live.zoom": "f8"}`; the help (`?`) lists the ids.
         refresh_s: Seconds between two looks at the runs; None for one, or two over SSH.
         columns: Keys of the columns of the list of runs, in order; None for those that fit.
         charts: Metrics that the live mode charts, in order; None for the usual ones.

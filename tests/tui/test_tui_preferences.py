@@ -49,10 +49,14 @@ def test_over_ssh_it_looks_and_moves_less(make_app, monkeypatch, folder):
 
 
 async def test_help_begins_with_the_mode_and_names_the_keys_of_ones_own(folder, make_app):
-    Preferences(keys={"live.zoom": "f8"}).save()
-    async with make_app("queue").run_test(size=(60, 20)) as pilot:
+    Preferences(keys={"live.zoom": "f8", "live.stop": "x", "launch.launch": "a,f5", "app.help": "?"}).save()
+    async with make_app("queue").run_test(size=(80, 20)) as pilot:
         await pilot.press("question_mark")
         lines = str(pilot.app.screen.query_one(HelpText).render()).splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["live.stop", "✗", "no", "such", "id"],
+        ["launch.launch", "✗", "a", "is", "the", "key", "of", "launch.queue", "too"],
+    ]
     assert lines.index("Queue") < lines.index("Launch")
     assert sum(line.split() == ["live.zoom", "f8:", "Zoom"] for line in lines) == 1
     assert all(line.startswith(" ") or not line or line[0].isupper() for line in lines), "Words left their column."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.app import ComposeResult
@@ -15,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from keras_tricks.user_config import PREFERENCES_FILE, config_directory
+from tui.own_keys import key_problems, named_bindings
 from tui.states import STATE_LOOKS
 from tui.widgets.mode_bar import MODES
 
@@ -106,6 +106,7 @@ def _sections(current_mode: str, own_keys: dict[str, str]) -> dict[str, list[Ent
     from tui.screens.live import LiveScreen
     from tui.screens.queue import QueueScreen
     from tui.screens.runs import RunsScreen
+    from tui.widgets.chart_controls import ChartControls
 
     modes = (LaunchScreen, LiveScreen, RunsScreen, CompareScreen, QueueScreen)
     titles = {MODES[mode.MODE][1]: mode.KEYS_HELP for mode in sorted(modes, key=lambda mode: current_mode != mode.MODE)}
@@ -116,15 +117,16 @@ def _sections(current_mode: str, own_keys: dict[str, str]) -> dict[str, list[Ent
     looks = {state: STATE_LOOKS[state] for state in _STATES}
     sections["States"] = [Entry(look.text, _STATES[state], look.color) for state, look in looks.items()]
     sections["In the charts"] = [Entry("N ↑ ↓", "a value that is NaN, infinite, or below a logarithmic axis")]
-    bindings = {binding.id: binding for owner in (KerasTricksApp, *modes) for binding in _bindings(owner) if binding.id}
+    owners = (KerasTricksApp, *modes, ChartControls)
+    problems = key_problems(own_keys, owners)
     file = config_directory() / PREFERENCES_FILE
     sections[f'Keys of your own: in {file}, as {{"keys": {{"live.zoom": "f8"}}}}'] = [
         Entry(name, f"{own_keys.get(name, binding.key).replace(',', ', ')}: {binding.description}")
-        for name, binding in bindings.items()
+        for name, binding in {
+            name: binding for owner in owners for name, binding in named_bindings(owner).items()
+        }.items()
     ]
+    if problems:
+        wrong = [Entry(name, f"✗ {problem}", "error") for name, problem in problems.items()]
+        sections = {f"Not as it should be in {file}": wrong, **sections}
     return sections
-
-
-def _bindings(owner: type) -> Iterable[Binding]:
-    for base in owner.__mro__:
-        yield from (binding for binding in base.__dict__.get("BINDINGS", ()) if isinstance(binding, Binding))
