@@ -51,7 +51,7 @@ class QueueScreen(ModeScreen):
     )
 
     BINDINGS = [
-        Binding("enter", "open_run", "Watch", key_display="enter", id="queue.open_run"),
+        Binding("enter", "open_run", "Watch", show=False, id="queue.open_run"),
         Binding("e,ctrl+up", "move('up')", "Earlier", key_display="e", id="queue.earlier"),
         Binding("l,ctrl+down", "move('down')", "Later", key_display="l", id="queue.later"),
         Binding("f", "move('first')", "First", id="queue.first"),
