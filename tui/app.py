@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from textual.app import App, SystemCommand
@@ -172,13 +173,20 @@ class KerasTricksApp(App[None]):
         return {"muted": "#8b96aa", "faint": "#66718a"}
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Add the modes to the command palette."""
+        """Add the modes, and what the keys of the active one do, to the command palette."""
         yield SystemCommand("Launch", "Choose a recipe and its tricks, and train it", lambda: self._go("launch"))
         yield SystemCommand("Live", "Watch a run", lambda: self._go("live"))
         yield SystemCommand("Runs", "List all runs", lambda: self._go("runs"))
         yield SystemCommand("Compare", "Compare the marked runs", lambda: self._go("compare"))
         yield SystemCommand("Queue", "What waits to be trained", lambda: self._go("queue"))
-        yield from super().get_system_commands(screen)
+        yield SystemCommand("Help", "All keys, those of this mode first", self.action_help)
+        here = {active.binding.id: active for active in screen.active_bindings.values() if active.enabled}
+        for name, (node, binding, *_) in here.items():
+            if name and not name.startswith("app."):
+                key = self.get_key_display(binding)
+                title = f"{name.partition('.')[0].capitalize()}: {binding.description}"
+                yield SystemCommand(title, f"The key {key}", partial(self.run_action, binding.action, node))
+        yield from (command for command in super().get_system_commands(screen) if command.title != "Keys")
 
     def open_run(self, directory: Path) -> None:
         """Watch a run in the live mode."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from launch_places import checks, editor, place, started, text_of
+from textual.command import CommandList
 from textual.widgets import OptionList, Static
 
 from keras_tricks.runs import Run, RunError, list_runs
@@ -275,17 +276,22 @@ async def test_digits_change_mode_but_not_while_typing(app):
         assert app.current_mode == "live"
 
 
-async def test_help_and_palette(app):
+async def test_help_and_palette(app, until):
     async with app.run_test(size=(80, 24)) as pilot:
         await started(pilot)
         await pilot.press("question_mark")
         assert app.screen.query("#help")
         await pilot.press("escape")
         titles = [command.title for command in app.get_system_commands(app.screen)]
-        assert {"Launch", "Live", "Runs", "Theme", "Quit"} <= set(titles)
+        assert {"Launch", "Live", "Runs", "Help", "Theme", "Quit"} <= set(titles)
+        assert "Keys" not in titles and titles.count("Launch: Launch") == 1
         await pilot.press("ctrl+p")
         await pilot.pause()
         assert type(app.screen).__name__ == "CommandPalette"
+        await pilot.press(*"launch view")
+        await until(pilot, lambda: app.screen.query_one(CommandList).option_count == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen.query("#command-box"))
 
 
 def test_recipe_json_is_what_the_trainer_reads(app):
