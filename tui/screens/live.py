@@ -85,7 +85,7 @@ class LiveScreen(LiveActions):
         self._view = view
         self.remove_class("-no-run")
         self.query_one(RunHeader).show(view, self.app.clock())
-        unreadable = f"{view.broken_lines} lines not readable" if view.broken_lines else ""
+        unreadable = f"{view.broken_lines} bad lines" if view.broken_lines else ""
         await self.query_one(ChartGrid).show(view.curves, view.steps_per_epoch, unreadable, at_once=not view.is_live)
         self._show_log(view)
         self._show_events(view)
