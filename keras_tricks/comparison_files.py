@@ -54,7 +54,7 @@ def write_text(path: Path, text: str) -> Path:
     Raises:
         StorageError: It cannot be written.
     """
-    with storing(path):
+    with storing(path, then=""):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
     return path

@@ -53,7 +53,7 @@ def plot_comparison(
         _draw_effects(panels[1], shown, against or effects[0].group.name, metric)
     image = BytesIO()
     figure.savefig(image, dpi=120, format="png")
-    with storing(path):
+    with storing(path, then=""):
         write_atomically(path, image.getvalue())
     return path
 

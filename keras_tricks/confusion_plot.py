@@ -42,7 +42,7 @@ def plot_confusion(predictions: Predictions, path: str | Path, title: str = "") 
     figure.suptitle(" · ".join(part for part in (title, f"accuracy {predictions.accuracy:.4f}") if part))
     image = BytesIO()
     figure.savefig(image, dpi=120)
-    with storing(path):
+    with storing(path, then=""):
         write_atomically(path, image.getvalue())
     return path
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from rich.cells import cell_len, set_cell_size
+
 from keras_tricks.runs.columns import DELTA, Column, Viewpoint
 from keras_tricks.runs.summary import RunSummary
 from tui.formats import NOTHING, duration, moment, number, share
@@ -47,8 +49,9 @@ def _best_is_share(column: Column, run: RunSummary) -> bool:
 
 
 def middle_shortened(text: str, width: int) -> str:
-    """Return a name in at most `width` characters, its middle left out: names of variants differ at their ends."""
-    if len(text) <= width:
+    """Return a name in at most `width` cells, its middle left out: names of variants differ at their ends."""
+    if cell_len(text) <= width:
         return text
     tail = max(0, 2 * (width - 1) // 3)
-    return text[: max(0, width - 1 - tail)] + "…" + text[len(text) - tail :]
+    head = set_cell_size(text, max(0, width - 1 - tail)).rstrip()
+    return head + "…" + set_cell_size(text[::-1], tail)[::-1].lstrip()

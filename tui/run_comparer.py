@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from keras_tricks.runs import MetricsHistory, Run, RunError, open_run
 from keras_tricks.runs.comparison import ComparedRun, compare_run, letter
 from keras_tricks.runs.summary import RunFacts, read_facts, summarize
+from tui.run_lister import reason_without_path
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class RunComparer:
                 runs.append(self._look_at(directory, len(runs)))
             except (RunError, OSError, ValidationError) as error:
                 self._opened.pop(directory, None)
-                troubles.append(f"{directory.name}: {error}")
+                reason = reason_without_path(error, directory) if directory.exists() else "it is not there any more."
+                troubles.append(f"{directory.name}: {reason}")
         found = [run.summary.directory for run in runs]
         base = baseline if baseline in found else min(runs, key=_place).summary.directory if runs else None
         return Comparison(tuple(runs), base, tuple(troubles))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,12 @@ class Selection:
     def set_baseline(self, directory: Path) -> None:
         """Compare others with this run, or with none if it was this one."""
         self.baseline = None if directory == self.baseline else directory
+
+    def keep(self, directories: Collection[Path]) -> None:
+        """Leave out the runs that are not among these."""
+        self.marked = [directory for directory in self.marked if directory in directories]
+        if self.baseline not in directories:
+            self.baseline = None
 
     def forget(self, directory: Path) -> None:
         """Leave out a run that is gone."""

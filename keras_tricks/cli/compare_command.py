@@ -8,26 +8,32 @@ from typing import Annotated
 
 import typer
 
-from keras_tricks.ablation.effects import effects, effects_table, group_runs
+from keras_tricks.ablation.effects import difference_words, effects, effects_table, group_runs
 from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root
 from keras_tricks.cli.run_lists import BaselineName, Filter, choose_runs
 from keras_tricks.comparison_files import markdown_report, write_png, write_text
 from keras_tricks.runs import Run, RunError, find_run
-from keras_tricks.runs.columns import Value, no_such_column
+from keras_tricks.runs.columns import Value, column, no_such_column
 from keras_tricks.runs.comparison import (
     ComparedRun,
     Table,
     compare_run,
     differences_table,
     metrics_of,
+    recipe_differences,
     values_table,
 )
 from keras_tricks.runs.summary import summarize
+from tui.column_text import difference
+from tui.formats import number, share
 
 _Names = Annotated[
     list[str] | None,
     typer.Argument(help="Ids of runs, unique parts of them, directories, or `last`.", show_default=False),
 ]
+
+_SIGNED = ("delta", "difference", "95 %")
+_PADDING = 3
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,7 +56,7 @@ def diff(runs: _Names = None, expression: Filter = "", runs_dir: RunsDir = None,
     if not table.rows:
         console().print("The recipes are equal.")
         return
-    _print_differences(compared, table)
+    _print_differences(compared, table, compared[0])
 
 
 def compare(
@@ -73,7 +79,8 @@ def compare(
     if base.directory.resolve() not in [run.directory.resolve() for run in chosen]:
         chosen.insert(0, base)
     compared = _compared(chosen)
-    directory = next(run.summary.directory for run in compared if run.summary.id == base.id)
+    compared_base = next(run for run in compared if run.summary.id == base.id)
+    directory = compared_base.summary.directory
     metrics = metrics_of(compared)
     if metric and metric not in metrics:
         raise RunError(no_such_column(metric, metrics))
@@ -90,12 +97,15 @@ def compare(
         )
     else:
         _print_letters(compared)
-        _print(values, without=("id", "name"))
+        _print(values, metric, without=("id", "name"))
         if len(compared) > 1 and (differences := differences_table(compared)).rows:
-            _print_differences(compared, differences)
+            _print_differences(compared, differences, compared_base)
         if len(found) > 1:
             console().print(f"Differences to {found[0].group.name}, paired by seed, with 95 % intervals", markup=False)
-            _print(effects_table(found, metric))
+            _print(effects_table(found, metric), metric, without=("note",))
+            for effect in found:
+                if effect.note:
+                    console().print(f"{effect.group.name}: {effect.note}", markup=False)
     written = []
     if csv is not None:
         written.append(write_text(csv, values_table(compared, metrics, directory).csv()))
@@ -120,23 +130,48 @@ def _print_letters(runs: Sequence[ComparedRun]) -> None:
         console().print(f"{run.letter}  {run.summary.id}", markup=False)
 
 
-def _print_differences(runs: Sequence[ComparedRun], table: Table) -> None:
-    """Print a table of differences under the letters of the runs, which leave room for the values."""
-    _print(table._replace(headings=("field", *(run.letter for run in runs))))
+def _print_differences(runs: Sequence[ComparedRun], table: Table, base: ComparedRun) -> None:
+    """Print a column for each run, under its letter; where these have no room, what each has otherwise than `base`."""
+    rows = [["" if value is None else str(value) for value in row] for row in table.rows]
+    widths = [max(map(len, cells)) + _PADDING for cells in zip(*rows, strict=True)]
+    if sum(widths) <= console().width:
+        print_table(("field", *(run.letter for run in runs)), rows)
+        return
+    differences = [recipe_differences([base.summary.facts, run.summary.facts]) for run in runs]
+    words = [(run.letter, difference_words(found)) for run, found in zip(runs, differences, strict=True)]
+    print_table(("run", f"otherwise than {base.letter}"), [(letter, text or "=") for letter, text in words])
 
 
-def _print(table: Table, without: Sequence[str] = ()) -> None:
-    """Print a table, without columns that are empty."""
+def _print(table: Table, metric: str, without: Sequence[str] = ()) -> None:
+    """Print a table of values of a metric, without columns that are empty, in numbers that fit a terminal."""
     used = [
         place
         for place, heading in enumerate(table.headings)
         if heading not in without and any(row[place] is not None for row in table.rows)
     ]
-    rows = [[_text(row[place]) for place in used] for row in table.rows]
-    print_table([table.headings[place] for place in used], rows)
+    short = {
+        f"delta {metric}": "delta",
+        f"best {metric}": "best",
+        f"epoch of best {metric}": "at",
+        "standard deviation": "std",
+        "difference": "diff",
+        "95 % low": "low",
+        "95 % high": "high",
+    }
+    headings = [table.headings[place] for place in used]
+    is_share = column(metric).kind == "share"
+    rows = [
+        [_text(row[place], heading, is_share) for place, heading in zip(used, headings, strict=True)]
+        for row in table.rows
+    ]
+    print_table([short.get(heading, heading) for heading in headings], rows)
 
 
-def _text(value: Value) -> str:
-    if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+def _text(value: Value, heading: str, is_share: bool) -> str:
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    if heading.startswith("epoch"):
+        return f"{value:g}"
+    if heading.startswith(_SIGNED):
+        return difference(value, is_share)
+    return share(value) if is_share else number(value)

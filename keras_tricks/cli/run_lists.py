@@ -60,7 +60,8 @@ def list_all(
     base = summarize(find_run(root, baseline)) if baseline else None
     view = Viewpoint(time.time(), base)
     known = known_keys(runs)
-    shown = [_known_column(key, known, runs) for key in columns.split(",") if key] or [*map(column, DEFAULT_COLUMNS)]
+    keys = [key.strip() for key in columns.split(",") if key.strip()]
+    shown = [_known_column(key, known, runs) for key in keys] or [*map(column, DEFAULT_COLUMNS)]
     matches = parse_filter(expression, known if runs else None)
     found = [run for run in runs if matches(run, view)]
     by = _known_column(sort, known, runs) if sort else column("started")

@@ -91,8 +91,9 @@ class Difference(NamedTuple):
 
 
 def letter(place: int) -> str:
-    """Return the letter of the run at a place, from A."""
-    return _LETTERS[place] if place < len(_LETTERS) else "*"
+    """Return the letter of the run at a place, from A; beyond z two of them or more."""
+    round_, place = divmod(place, len(_LETTERS))
+    return (letter(round_ - 1) if round_ else "") + _LETTERS[place]
 
 
 def compare_run(summary: RunSummary, rows: Iterable[MetricRow], place: int) -> ComparedRun:

@@ -13,6 +13,8 @@ from keras_tricks.runs.event_file import EVENT_FILES
 SIDES = {"": "", "train": "", "validation": "val_"}
 """The folders in which TensorBoard's callback writes, and what the names of their metrics begin with."""
 
+_CSV_SUFFIXES = frozenset({".csv", ".tsv", ".log", ".txt"})
+
 
 @dataclass(frozen=True)
 class ForeignFiles:
@@ -34,7 +36,9 @@ class ForeignFiles:
         Raises:
             OSError: It cannot be read.
         """
-        logs = {path: _written(path) for path in directory.iterdir() if path.suffix == ".csv" and is_csv_log(path)}
+        logs = {
+            path: _written(path) for path in directory.iterdir() if path.suffix in _CSV_SUFFIXES and is_csv_log(path)
+        }
         events: dict[Path, str] = {}
         for folder, prefix in SIDES.items():
             paths = (directory / folder).glob(EVENT_FILES)

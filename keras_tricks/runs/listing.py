@@ -72,7 +72,7 @@ def find_run(root: str | Path, name: str) -> Run:
     if len(found) == 1:
         return found[0]
     if found:
-        listed = ", ".join(run.id for run in found[:5])
+        listed = ", ".join([*(run.id for run in found[:5]), *(["…"] if len(found) > 5 else [])])
         raise RunError(f"{name!r} means {len(found)} runs ({listed}). Give more of the name.")
     raise RunError(f"There is no run {name!r} under {root} ({len(runs)} runs). `keras-tricks runs ls` lists them.")
 

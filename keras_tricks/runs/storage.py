@@ -27,8 +27,13 @@ class StorageError(OSError):
 
 
 @contextmanager
-def storing(path: Path) -> Iterator[Path]:
-    """Turn what goes wrong while `path` is written into a `StorageError` that names it."""
+def storing(path: Path, then: str = ", then go on from the last checkpoint") -> Iterator[Path]:
+    """Turn what goes wrong while `path` is written into a `StorageError` that names it.
+
+    Args:
+        path: The file.
+        then: What to do after the way out. Defaults to what goes for a file of a training.
+    """
     try:
         yield path
     except StorageError:
@@ -36,9 +41,7 @@ def storing(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         way_out = _WAYS_OUT.get(error.errno or 0, "Make it writable again")
-        raise StorageError(
-            f"{reason}, so {path} cannot be written. {way_out}, then go on from the last checkpoint."
-        ) from error
+        raise StorageError(f"{reason}, so {path} cannot be written. {way_out}{then}.") from error
 
 
 def temporary_path(path: Path) -> Path:

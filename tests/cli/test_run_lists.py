@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from keras_tricks.cli import main, watching
+from keras_tricks.cli import compare_command, main, options, watching
 from keras_tricks.runs import Run, RunWriter, Status, create_run, schema
 
 
@@ -64,7 +64,7 @@ def test_lists_are_filtered_sorted_and_given_columns(command, runs):
     words = ["runs", "ls", "--filter", "state:finished val_accuracy>.81", "--csv"]
     assert ids(command(*words, "--sort", "val_accuracy")[1]) == ["bbb1", "bbb0", "aaa1"]
     assert ids(command(*words, "--sort", "val_accuracy", "--reverse")[1]) == ["aaa1", "bbb0", "bbb1"]
-    _, out, _ = command(*words, "--columns", "id,mixup.alpha,delta.val_accuracy", "--baseline", "aaa0")
+    _, out, _ = command(*words, "--columns", "id, mixup.alpha, delta.val_accuracy", "--baseline", "aaa0")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["mixup.alpha"] for row in rows] == ["0.3", "0.3", ""]
     assert float(rows[0]["delta.val_accuracy"]) == pytest.approx(0.06)
@@ -117,7 +117,7 @@ def test_compare_pairs_by_seed_and_writes_files(command, runs, tmp_path):
     words = ["--filter", "state:finished", "--csv", files["csv"], "--markdown", files["markdown"], "--png", png]
     code, out, err = command("runs", "compare", *words)
     assert code == 0, err
-    for expected in ("+mixup", "0.035", "paired by seed", f"wrote {png}"):
+    for expected in ("+mixup", "+.0350", "paired by seed", f"wrote {png}"):
         assert expected in out
     assert [row["run"] for row in csv.DictReader(files["csv"].open())] == ["A", "B", "C", "D"]
     assert "## Effects on val_accuracy" in files["markdown"].read_text()
@@ -126,6 +126,21 @@ def test_compare_pairs_by_seed_and_writes_files(command, runs, tmp_path):
     assert [row["id"][-4:] for row in document["values"]] == ["aaa0", "bbb0", "bbb1"]
     assert document["effects"][1]["pairs"] == 1
     assert document["effects"][1]["note"] == "one seed, so no interval; unpaired: seed 1"
+
+
+def test_a_comparison_of_many_runs_fits_a_terminal(command, runs, monkeypatch):
+    monkeypatch.setattr(options, "console", narrow := lambda: Console(highlight=False, width=80))
+    monkeypatch.setattr(compare_command, "console", narrow)
+    mixup = [{"trick": "mixup", "alpha": 0.3}]
+    for seed in range(20):
+        add(runs, f"20270201T0000{seed:02}Z-mixed-dd{seed:02}", name="mixed", seed=seed, tricks=mixup, accuracy=0.98765)
+    code, out, err = command("runs", "compare", "--filter", "state:finished", "--baseline", "aaa0")
+    assert code == 0, err
+    assert "…" not in out
+    assert "otherwise than A" in out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["B", "seed=1"] in lines and ["X", "+mixup", "seed=19"] in lines
+    assert ["B", "finished", "1", "2", ".8200", "+.0200", ".8200", "2"] in lines
 
 
 def test_runs_that_match_are_removed_after_a_question(command, runs, monkeypatch):

@@ -71,4 +71,4 @@ def test_tables_as_csv_and_markdown():
 
 
 def test_letters_tell_many_runs_apart():
-    assert [letter(place) for place in (0, 25, 26, 51, 52)] == ["A", "Z", "a", "z", "*"]
+    assert [letter(place) for place in (0, 25, 26, 51, 52, 103, 104)] == ["A", "Z", "a", "z", "AA", "Az", "BA"]

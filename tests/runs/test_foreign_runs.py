@@ -46,7 +46,7 @@ def trained(tmp_path_factory):
         validation_data=(images, labels),
         callbacks=[
             keras.callbacks.CSVLogger(root / "comma" / "training.csv"),
-            keras.callbacks.CSVLogger(root / "semicolon" / "log.csv", separator=";"),
+            keras.callbacks.CSVLogger(root / "semicolon" / "training.log", separator=";"),
             keras.callbacks.TensorBoard(root / "board", update_freq=1, histogram_freq=1),
         ],
         verbose=0,

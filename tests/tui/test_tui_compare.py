@@ -9,6 +9,7 @@ from textual.widgets import Static
 
 from keras_tricks.ablation import PairedDifference
 from keras_tricks.runs import schema
+from tui.app import KerasTricksApp
 from tui.run_lister import RunLister
 from tui.screens.compare import CompareScreen
 from tui.screens.live import LiveScreen
@@ -111,6 +112,9 @@ async def test_the_views(app, six_runs, until, size):
         await pilot.hover(chart, offset=(30, 5))
         assert chart.cursor is not None
 
+        await pilot.press("t")
+        headings = [str(column.label) for column in app.screen.query_one(ValueTable).ordered_columns]
+        assert headings[3:8] == ["Val loss", "Δ", "best", "at", "Val acc"], "The chosen metric stands first."
         await pilot.press("n", "a")
         text = str(app.screen.query_one("#bars", Static).content)
         assert "plain  .9100 ± .0100  n=3" in text
@@ -150,12 +154,47 @@ async def test_letters_tell_the_curves_apart_without_colours(make_app, six_runs,
         assert [line.marker for line in app.screen.query_one(Overlay).lines] == ["A", "B", "C"]
 
 
+async def test_a_name_and_its_letter_stay_together(app, store, until):
+    mark(app, store, [store.add(f"2027010{day}T000000Z-quickstart-aaa{day}", done=1).name for day in range(1, 9)])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await compared(pilot, until, 8)
+        await pilot.press("c")
+        rows = words(app, "#letters").splitlines()
+        assert [row.split()[0] for row in rows] == ["A★", "D", "G"]
+        assert all(len(row) <= 78 for row in rows)
+        await pilot.resize_terminal(40, 24)
+        await until(pilot, lambda: "… and 6 lines more" in words(app, "#letters"))
+
+
+async def test_no_scale_is_drawn_without_a_difference(app, six_runs, until):
+    mark(app, six_runs, [PLAIN[0], MIXED[1]])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await compared(pilot, until, 2)
+        await pilot.press("a")
+        text = str(app.screen.query_one("#bars", Static).content)
+        assert "+mixup no difference: see below" in text
+        assert "-1.0000" not in text
+
+
+async def test_a_run_directory_of_its_own_is_compared(store, until):
+    directory = store.add(PLAIN[0], done=2)
+    app = type("AppInCompare", (KerasTricksApp,), {"DEFAULT_MODE": "compare"})(directory, store.clock)
+    app.selection.mark([directory])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await compared(pilot, until, 1)
+        await pilot.press("t", "b")
+        assert app.selection.baseline == directory
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        assert app.watched == directory
+
+
 async def test_marks_go_runs_open_and_what_cannot_be_read_is_named(app, six_runs, until):
     mark(app, six_runs, [PLAIN[0], MIXED[0]])
     app.selection.marked.append(six_runs.root / "gone")
     async with app.run_test(size=(80, 24)) as pilot:
         await compared(pilot, until, 2)
-        assert "✗ gone:" in words(app, "#letters")
+        assert words(app, "#letters") == "✗ gone: it is not there any more."
         six_runs.rewrite_status(six_runs.root / MIXED[0], last={"val_accuracy": 0.5})
         await until(pilot, lambda: cells(app, ValueTable)[1][3] == ".5000")
         await pilot.press("t", "u")

@@ -3,7 +3,9 @@
 import math
 
 import pytest
+from rich.cells import cell_len
 
+from tui.column_text import middle_shortened
 from tui.formats import duration, number, share, shortened
 
 
@@ -50,3 +52,17 @@ def test_share(value, text):
 def test_shortened():
     assert shortened("quickstart", 10) == "quickstart"
     assert shortened("quickstart", 6) == "quick…"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("quickstart-minus-mixup-s0", 25, "quickstart-minus-mixup-s0"),
+        ("quickstart-minus-mixup-s0", 16, "quick…s-mixup-s0"),
+        ("訓練訓練訓練訓練", 16, "訓練訓練訓練訓練"),
+        ("訓練訓練訓練訓練", 10, "訓…練訓練"),
+    ],
+)
+def test_the_middle_of_a_name_is_left_out(text, width, expected):
+    assert middle_shortened(text, width) == expected
+    assert cell_len(expected) <= width

@@ -1,6 +1,7 @@
 """The table of runs."""
 
 import json
+import shutil
 
 import pytest
 from textual.widgets import OptionList, Static
@@ -161,6 +162,18 @@ async def test_marks_and_the_baseline(app, four_runs, until):
         await pilot.press("escape", "end", "b")
         assert app.selection.baseline is None
         assert "delta.val_accuracy" not in columns(app)
+
+
+async def test_what_is_gone_is_neither_marked_nor_the_baseline(app, store, until):
+    directories = [store.add(run_id, done=1, end="finished") for run_id in (ONE, TWO)]
+    app.selection.mark(directories)
+    app.selection.baseline = directories[1]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await runs(pilot, until, 2)
+        shutil.rmtree(directories[1])
+        await until(pilot, lambda: len(names(app)) == 1)
+        assert app.selection.marked == directories[:1]
+        assert app.selection.baseline is None
 
 
 async def test_the_filter(app, four_runs, until):

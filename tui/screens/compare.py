@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -14,6 +16,7 @@ from keras_tricks.ablation.effects import effects, group_runs
 from keras_tricks.runs.comparison import metrics_of
 from keras_tricks.runs.storage import StorageError
 from tui.column_text import middle_shortened
+from tui.formats import shortened
 from tui.messages import Notice, RunsCompared
 from tui.run_comparer import Comparison, RunComparer
 from tui.screens.mode_screen import ModeScreen
@@ -32,6 +35,8 @@ VIEWS = {
     "ablation": ("a", "Ablation"),
 }
 """Key and title of each view."""
+
+_LETTER_LINES = 3
 
 _NO_RUNS = (
     "[b]Nothing to compare yet.[/b]\n\nPress [b $accent]3[/], mark runs with [b $accent]Space[/] "
@@ -112,8 +117,7 @@ class CompareScreen(ModeScreen):
     @on(ValueTable.RowSelected)
     def _row_chosen(self, event: ValueTable.RowSelected) -> None:
         event.stop()
-        if event.row_key.value is not None:
-            self.app.open_run(self.app.runs_root / event.row_key.value)
+        self.app.open_run(self._directory(event.row_key.value))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what needs runs, or the table."""
@@ -150,14 +154,14 @@ class CompareScreen(ModeScreen):
         """Compare with the run under the cursor."""
         name = self.query_one(ValueTable).chosen()
         if name is not None:
-            self.app.selection.baseline = self.app.runs_root / name
+            self.app.selection.baseline = self._directory(name)
             self._look()
 
     def action_unmark(self) -> None:
         """Take the mark of the run under the cursor away."""
         name = self.query_one(ValueTable).chosen()
         if name is not None:
-            self.app.selection.toggle(self.app.runs_root / name)
+            self.app.selection.toggle(self._directory(name))
             self._look()
 
     def action_export(self) -> None:
@@ -178,6 +182,14 @@ class CompareScreen(ModeScreen):
         if comparison.runs:
             self.run_worker(work, thread=True, group="export", exclusive=True)
 
+    def on_resize(self) -> None:
+        """Lay the letters out for the new width."""
+        if self.query("#letters"):
+            self._show_letters()
+
+    def _directory(self, run_id: str | None) -> Path:
+        return next(run.summary.directory for run in self._comparison.runs if run.summary.id == run_id)
+
     @property
     def _view(self) -> str:
         return self.query_one(ContentSwitcher).current or "values"
@@ -192,7 +204,8 @@ class CompareScreen(ModeScreen):
             self.refresh_bindings()
         self._show_letters()
         if self._view == "values":
-            self.query_one(ValueTable).show(runs, metrics_of(runs), baseline)
+            others = [name for name in metrics_of(runs) if name != self._metric]
+            self.query_one(ValueTable).show(runs, [self._metric, *others] if self._metric else [], baseline)
         elif self._view == "differences":
             self.query_one(DifferenceTable).show(runs)
         elif self._view == "curves":
@@ -212,17 +225,26 @@ class CompareScreen(ModeScreen):
 
     def _show_letters(self) -> None:
         """Say which run each letter of the curves is, and what could not be read."""
-        parts = []
+        names = []
         for run in self._comparison.runs if self._view == "curves" else ():
             look = STATE_LOOKS[run.summary.state]
             star = "★" if run.summary.directory == self._comparison.baseline else ""
             name = middle_shortened(run.summary.name, 24)
-            parts.append(Content.assemble((f"{run.letter}{star}", "bold"), f" {name} {run.summary.id[-4:]} "))
-            parts.append(Content.styled(f"{look.symbol}  ", f"${look.color}"))
-        parts += [Content.styled(f"✗ {trouble}  ", "$text-error") for trouble in self._comparison.troubles]
+            about = Content.assemble((f"{run.letter}{star}", "bold"), f" {name} {run.summary.id[-4:]} ")
+            names.append(about + Content.styled(look.symbol, f"${look.color}"))
+        width = max(1, self.size.width - 2)
+        troubles = [
+            Content.styled(shortened(f"✗ {trouble}".replace("\n", " "), width), "$text-error")
+            for trouble in self._comparison.troubles
+        ]
+        lines = [*troubles, *_rows(names, width)]
+        if len(lines) > _LETTER_LINES:
+            lines[_LETTER_LINES - 1 :] = [
+                Content.styled(f"… and {len(lines) - _LETTER_LINES + 1} lines more", "$muted")
+            ]
         letters = self.query_one("#letters", Static)
-        letters.display = bool(parts)
-        letters.update(Content("").join(parts))
+        letters.display = bool(lines)
+        letters.update(Content("\n").join(lines))
 
     def _look(self) -> None:
         if self._looking or not self.is_current:
@@ -233,3 +255,14 @@ class CompareScreen(ModeScreen):
     def _read(self) -> None:
         selection = self.app.selection
         self.post_message(RunsCompared(self._comparer.look(tuple(selection.marked), selection.baseline)))
+
+
+def _rows(parts: Iterable[Content], width: int) -> list[Content]:
+    """Return parts in rows of at most so many cells, none broken between two."""
+    rows: list[Content] = []
+    for part in parts:
+        if rows and rows[-1].cell_length + 2 + part.cell_length <= width:
+            rows[-1] += Content("  ") + part
+        else:
+            rows.append(part)
+    return rows

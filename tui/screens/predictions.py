@@ -240,8 +240,8 @@ class PredictionsScreen(ModalScreen[None]):
         listed.clear_options()
         listed.add_options(
             Content(
-                f"{_mark(image)} {image.loss:5.2f}  {shortened(names[image.true], 12)} → {shortened(names[image.guesses[0][0]], 12)} "
-                f"{share(image.guesses[0][1])}"
+                f"{_mark(image)} {image.loss:5.2f}  {shortened(names[image.true], 12)} → "
+                f"{shortened(names[image.guesses[0][0]], 12)} {share(image.guesses[0][1])}"
             )
             for image in self._predictions.worst
         )

@@ -105,6 +105,7 @@ class RunsScreen(RunActions):
         """Show the rows."""
         self._looking = False
         self._runs = [self._with_own_state(row) for row in message.rows]
+        self.app.selection.keep({row.directory for row in message.rows})
         self.set_class(not message.rows, "-no-runs")
         self._show_runs()
 

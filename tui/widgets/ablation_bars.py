@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -13,11 +14,12 @@ from keras_tricks.ablation import PairedDifference
 from keras_tricks.ablation.effects import Effect
 from keras_tricks.runs.columns import column, sorts_descending
 from tui.column_text import difference, middle_shortened
-from tui.formats import number, share
+from tui.formats import fitted, number, share, shortened
 
 _VERDICTS = {1: ("▲", "success"), -1: ("▼", "error"), 0: ("≈", "muted")}
 _NUMBERS_WIDTH = 33
 _LEAST_BAR = 15
+_LONGEST_NOTE = 400
 
 
 class AblationBars(VerticalScroll):
@@ -52,7 +54,7 @@ def bars(effects: Sequence[Effect], metric: str, width: int) -> Content:
         return Content("")
     is_share = column(metric).kind == "share"
     base = effects[0]
-    label_width = min(max(len(effect.group.name) for effect in effects), max(12, width // 4))
+    label_width = min(max(cell_len(effect.group.name) for effect in effects), max(12, width // 3))
     bar_width = max(_LEAST_BAR, width - label_width - _NUMBERS_WIDTH - 2)
     low, high = limits([effect.difference for effect in effects if effect.difference])
     lines: list[Content | str] = [
@@ -60,7 +62,7 @@ def bars(effects: Sequence[Effect], metric: str, width: int) -> Content:
         "",
     ]
     for effect in effects[1:]:
-        name = middle_shortened(effect.group.name, label_width).ljust(label_width)
+        name = fitted(middle_shortened(effect.group.name, label_width), label_width)
         if effect.difference is None:
             lines.append(Content.assemble(name, " ", ("no difference: see below".ljust(bar_width), "$muted")))
             continue
@@ -68,11 +70,11 @@ def bars(effects: Sequence[Effect], metric: str, width: int) -> Content:
         bar = bar_line(effect.difference, low, high, bar_width)
         words = _difference_words(effect.difference, is_share)
         lines.append(Content.assemble(name, " ", (bar, f"${color}"), " ", (sign, f"bold ${color}"), f" {words}"))
-    if len(effects) > 1:
+    if any(effect.difference for effect in effects):
         left, right = (difference(end, is_share) for end in (low, high))
         scale = left + right.rjust(max(len(right) + 1, bar_width - len(left)))
         lines.append(Content.assemble(" " * (label_width + 1), (scale, "$muted")))
-    notes = [(effect.group.name, effect.note) for effect in effects if effect.note]
+    notes = [(effect.group.name, shortened(effect.note, _LONGEST_NOTE)) for effect in effects if effect.note]
     lines += ["", *(Content.assemble((f"{name}: ", "bold $muted"), (note, "$muted")) for name, note in notes)]
     lines += [
         Content.styled(

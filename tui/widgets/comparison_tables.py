@@ -53,18 +53,19 @@ class ValueTable(_Table):
         headings = [Text("Run"), Text("State"), _right("Epoch")]
         for metric in metrics:
             headings += [_right(column(metric).title), _right("Δ"), _right("best"), _right("at")]
-        self._fill(headings, [(run.summary.id, self._cells(run, metrics, base)) for run in runs])
+        width = max((len(run.letter) for run in runs), default=0) + 1
+        self._fill(headings, [(run.summary.id, self._cells(run, metrics, base, width)) for run in runs])
 
-    def _cells(self, run: ComparedRun, metrics: Sequence[str], base: ComparedRun | None) -> list[Text]:
+    def _cells(self, run: ComparedRun, metrics: Sequence[str], base: ComparedRun | None, width: int) -> list[Text]:
         theme = self.app.theme_variables
         look = STATE_LOOKS[run.summary.state]
-        star = "★" if run is base else " "
+        letter = run.letter + "★" * (run is base)
         name = middle_shortened(run.summary.name, _NAME_WIDTH)
         status = run.summary.status
         cells = [
-            Text(f"{run.letter}{star} {name}"),
+            Text(f"{letter:{width}} {name}"),
             Text(look.text, f"bold {theme[look.color]}"),
-            _right(f"{status.epoch}/{status.epochs}" if status.epochs else NOTHING),
+            _right(f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch or NOTHING)),
         ]
         for metric in metrics:
             is_share = column(metric).kind == "share"

@@ -35,7 +35,7 @@ class Overlay(Chart):
         lines = []
         for run in runs:
             color = _COLORS[looks[run.letter] % len(_COLORS)]
-            lines.append(Line(run.letter, "" if letters else run.letter, color, run.letter if letters else ""))
+            lines.append(Line(run.letter, "" if letters else run.letter, color, run.letter[-1] if letters else ""))
         self.title, self.lines = metric, tuple(lines)
         curves = {run.letter: run.curves.get(metric, ((), ())) for run in runs}
         ends = [epochs for epochs, _ in curves.values() if epochs]
