@@ -251,6 +251,20 @@ async def test_another_attempt_replaces_the_rows_that_it_repeats(app, store, unt
             writer.end("stopped")
 
 
+async def test_an_error_before_the_first_epoch_takes_two_lines(app, store, until):
+    error = (
+        "RecipeError: cifar10 is not prepared under /data. " + "Prepare it with `tfds build cifar10 --data_dir /data`."
+    )
+    directory = store.add(ONE, done=0, end="failed", error=error)
+    store.rewrite_status(directory, epochs=0, steps=0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, until, lambda: "FAILED" in header(app))
+        assert " ".join(header(app).split()).endswith(error)
+        store.rewrite_status(directory, epochs=20, steps=440)
+        await until(pilot, lambda: "epoch 0/20" in header(app))
+        assert "…" in header(app).splitlines()[0]
+
+
 async def test_cut_log_lines_and_the_last_point_can_be_seen(app, store, until):
     directory = store.add(ONE, done=20, end="finished")
     add_line(directory, "x" * 300)
@@ -260,7 +274,7 @@ async def test_cut_log_lines_and_the_last_point_can_be_seen(app, store, until):
         await until(pilot, lambda: log.is_vertical_scroll_end and log.lines[-1].endswith("x"))
         texts = [log.render_line(y).text for y in range(log.size.height)]
         [cut] = [text for text in texts if "xxx" in text]
-        assert cut.endswith("x…") and len(cut) == log.size.width
+        assert cut.endswith("x…") and len(cut) == log.scrollable_content_region.width < log.size.width
         assert all(len(text) <= log.size.width for text in texts)
         rows = plot_text(app, "accuracy").splitlines()
         width = max(len(row) for row in rows)

@@ -61,7 +61,7 @@ class FollowLog(Log):
         """Return a line, with an ellipsis where more of it lies to the right."""
         strip = super().render_line(y)
         place = self.scroll_offset.y + y
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if place >= len(self.lines) or cell_len(self.lines[place]) <= self.scroll_offset.x + width:
             return strip
         return Strip.join([strip.crop(0, width - 1), Strip([Segment("…", self.rich_style)])])

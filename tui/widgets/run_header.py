@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
@@ -71,15 +73,27 @@ class RunHeader(Widget):
         return Content("\n").join([first, _progress_line(self._view, self._now, width, []), third])
 
 
+def _state_words(view: RunView) -> Content:
+    look = STATE_LOOKS[view.state]
+    return Content.assemble((f"{look.symbol} {look.word.upper()}", f"bold ${look.color}"), _GAP, (view.name, "bold"))
+
+
+def _error_lines(view: RunView, width: int) -> tuple[str, str]:
+    """What stands of the error beside the state, and below, where a run that has not begun has no progress."""
+    error = " ".join((view.status.error or "").split())
+    room = max(20, width - _state_words(view).cell_length - len(_GAP))
+    if view.status.epochs or cell_len(error) <= room:
+        return shortened(error, room), ""
+    first, *others = textwrap.wrap(error, room)
+    return first, shortened(" ".join(others), width)
+
+
 def _state_line(view: RunView, now: float, width: int) -> Content:
     status = view.status
-    look = STATE_LOOKS[view.state]
-    line = Content.assemble((f"{look.symbol} {look.word.upper()}", f"bold ${look.color}"), _GAP, (view.name, "bold"))
+    line = _state_words(view)
     parts: list[Content] = []
     if status.error and not view.is_live:
-        error = status.error.replace("\n", " ")
-        room = max(20, width - line.cell_length - len(_GAP))
-        parts.append(Content.styled(shortened(error, room), "$text-error"))
+        parts.append(Content.styled(_error_lines(view, width)[0], "$text-error"))
     if view.is_live:
         if status.pid is not None:
             parts.append(_pair("pid", str(status.pid)))
@@ -108,7 +122,10 @@ def _progress_line(view: RunView, now: float, width: int, more: list[Content]) -
         return _fitting(_pair("epoch", str(status.epoch)), [_pair("step", str(status.step)), *more], width)
     if not status.epochs:
         if not view.is_live:
-            return Content.styled("it has not begun to train", "$muted")
+            more_of_error = _error_lines(view, width)[1]
+            return Content.styled(
+                more_of_error or "it has not begun to train", "$text-error" if more_of_error else "$muted"
+            )
         waiting = _pair("loading Keras and the data, for", duration(now - (status.pid_created or status.heartbeat)))
         return _fitting(waiting, more, width)
     done = min(1.0, status.step / status.steps if status.steps else status.epoch / status.epochs)
