@@ -100,7 +100,11 @@ class RunWriter:
     def begin(self, *, epochs: int, steps: int, epoch: int = 0, step: int = 0) -> None:
         """Say that training starts, or goes on, at `epoch` finished epochs and `step` finished steps."""
         self._append(schema.METRICS_FILE, self._row("attempt", epoch, step, {}))
-        self.update("running", epochs=epochs, steps=steps, epoch=epoch, step=step)
+        best = self.status.best
+        if best is not None and best.epoch > epoch:
+            # It is of an epoch that is trained again.
+            best = None
+        self.update("running", epochs=epochs, steps=steps, epoch=epoch, step=step, best=best)
 
     def update(self, state: State | None = None, **fields: Any) -> None:
         """Change the status; a new state or epoch is written at once, the rest with the next beat.

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_tricks import runs
-from keras_tricks.runs import MetricsHistory, Run, RunError, RunWriter, schema
+from keras_tricks.runs import Best, MetricsHistory, Run, RunError, RunWriter, schema
 
 
 @pytest.fixture
@@ -143,6 +143,17 @@ def test_rows_that_a_resumed_attempt_repeats_do_not_count(directory):
     history.update()
     assert history.series("loss") == ([10, 20], [3.0, 1.9])
     assert Run(directory).metrics().series("loss") == ([10, 20], [3.0, 1.9])
+
+
+@pytest.mark.parametrize(("epoch", "kept"), [(0, False), (1, False), (2, True)])
+def test_the_best_epoch_is_forgotten_where_it_is_trained_again(directory, epoch, kept):
+    best = Best(metric="val_accuracy", value=0.9, epoch=2)
+    with RunWriter(directory) as writer:
+        writer.begin(epochs=3, steps=30)
+        writer.update(epoch=2, step=20, best=best)
+    with RunWriter(directory) as writer:
+        writer.begin(epochs=3, steps=30, epoch=epoch, step=10 * epoch)
+    assert Run(directory).status().best == (best if kept else None)
 
 
 def test_a_half_written_line_waits_and_a_torn_one_does_not_swallow_the_next(directory):

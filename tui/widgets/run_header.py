@@ -134,9 +134,9 @@ def _progress_line(view: RunView, now: float, width: int, more: list[Content]) -
         steps_per_epoch = max(1, round(status.steps / status.epochs))
         step = status.step - min(status.epoch, status.epochs - 1) * steps_per_epoch
         parts.append(_pair("step", f"{max(0, step)}/{steps_per_epoch}"))
-    if view.is_live and status.images_per_second is not None:
+    if status.state == "running" and status.images_per_second is not None:
         parts.append(Content(f"{status.images_per_second:.0f} img/s"))
-    if view.is_live and status.eta_s is not None:
+    if status.state == "running" and status.eta_s is not None:
         parts.append(_pair("ETA", duration(status.eta_s)))
     if not view.is_live and status.started is not None:
         parts.append(_pair("took", duration((status.ended or status.heartbeat) - status.started)))
