@@ -251,6 +251,15 @@ async def test_another_attempt_replaces_the_rows_that_it_repeats(app, store, unt
             writer.end("stopped")
 
 
+async def test_a_trainer_that_starts_again_has_no_speed_yet(app, store, until):
+    directory = store.add_live(ONE)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await live(pilot, until, lambda: "ETA" in header(app))
+        store.rewrite_status(directory, state="starting")
+        await until(pilot, lambda: "STARTING" in header(app))
+        assert "ETA" not in header(app) and "img/s" not in header(app)
+
+
 async def test_an_error_before_the_first_epoch_takes_two_lines(app, store, until):
     error = (
         "RecipeError: cifar10 is not prepared under /data. " + "Prepare it with `tfds build cifar10 --data_dir /data`."
