@@ -110,6 +110,20 @@ def affine(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     return tf.gather(pixels, tf.where(inside, rows * width + columns, height * width))
 
 
+def translate(image: tf.Tensor, rows: tf.Tensor | float, columns: tf.Tensor | float) -> tf.Tensor:
+    """Take each pixel from so many pixels below and to the right of it, grey where there is none.
+
+    Args:
+        image: The image.
+        rows: How far below, rounded to whole pixels.
+        columns: How far to the right, rounded too.
+    """
+    shift = tf.cast(tf.floor(tf.stack([rows, columns, 0.0]) + 0.5), tf.int32)
+    after, before = tf.maximum(shift, 0), tf.maximum(-shift, 0)
+    padded = tf.pad(image, tf.stack([before, after], axis=1), constant_values=tf.constant(GREY, tf.uint8))
+    return tf.slice(padded, after, tf.shape(image))
+
+
 def rotation(degrees: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Return the matrix that turns an image about its centre, against the clock."""
     angle = degrees * (math.pi / 180)

@@ -206,7 +206,7 @@ def training_batches(
             batches.unbatch(), lambda image, label, numbers: (augmentation.after_mixing(image, numbers), label)
         )
         batches = images.batch(images_in_batch, drop_remainder=True)
-    return _finish(batches, (epochs - first_epoch) * steps - first_step)
+    return _finish(batches, (epochs - first_epoch) * steps - first_step, at_once)
 
 
 def evaluation_batches(
@@ -234,7 +234,8 @@ def evaluation_batches(
     if split not in ("train", "validation"):
         raise ValueError(f"Expected train or validation. Received: split={split!r}")
     part: Split = getattr(data_set, split)
-    if _takes_whole_batches(part, preprocessing):
+    at_once = _takes_whole_batches(part, preprocessing)
+    if at_once:
         items = part.ordered().batch(batch_size, drop_remainder).map(lambda items: (items,))
         batches = parallel(items, on_image(part, preprocessing.prepare_batch))
     else:
@@ -245,7 +246,7 @@ def evaluation_batches(
     classes = len(data_set.class_names)
     batches = parallel(batches, lambda images, labels: (images, tf.one_hot(labels, classes)))
     whole, rest = divmod(part.size, batch_size)
-    return _finish(batches, whole + bool(rest and not drop_remainder))
+    return _finish(batches, whole + bool(rest and not drop_remainder), at_once)
 
 
 def prepare_image(image: str | Path | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -292,8 +293,11 @@ def _takes_whole_batches(split: Split, preprocessing: Preprocessing) -> bool:
     return isinstance(split, ArraySplit) and isinstance(preprocessing, SmallImagePreprocessing)
 
 
-def _finish(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+def _finish(batches: tf.data.Dataset, count: int, at_once: bool) -> tf.data.Dataset:
     options = tf.data.Options()
+    if not at_once:
+        # Images are in parallel already: splitting the work on each costs more than it brings.
+        options.threading.max_intra_op_parallelism = 1
     options.deterministic = True
     # Sharding by file would change which images a worker sees.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

@@ -126,11 +126,9 @@ class RandAugment:
         strength = tf.where(first < 0.5, level, -level)
         if name == "Rotate":
             return image_operations.affine(image, image_operations.rotation(30 * strength, height, width))
-        shear, pixels = 0.3 * strength, self.translate_pixels * strength
-        matrix = {
-            "ShearX": [1.0, shear, 0.0, 0.0, 1.0, 0.0],
-            "ShearY": [1.0, 0.0, 0.0, shear, 1.0, 0.0],
-            "TranslateX": [1.0, 0.0, pixels, 0.0, 1.0, 0.0],
-            "TranslateY": [1.0, 0.0, 0.0, 0.0, 1.0, pixels],
-        }[name]
-        return image_operations.affine(image, tf.stack(matrix))
+        if name == "TranslateX":
+            return image_operations.translate(image, 0.0, self.translate_pixels * strength)
+        if name == "TranslateY":
+            return image_operations.translate(image, self.translate_pixels * strength, 0.0)
+        across, along = (0.3 * strength, 0.0) if name == "ShearX" else (0.0, 0.3 * strength)
+        return image_operations.affine(image, tf.stack([1.0, across, 0.0, along, 1.0, 0.0]))
