@@ -205,7 +205,7 @@ def _runner_line(lane: ListedLane) -> str:
         "running": f"its runner is process {lane.pid}",
         "stopping": f"its runner, process {lane.pid}, stops after the run in progress; `queue start` undoes that",
         "gone": "its runner was killed; `keras-tricks queue start` goes on",
-        "none": "no runner" + (f" ({lane.reason})" if lane.reason else ""),
+        "none": "no runner" + (f", the last one ended: {lane.reason}" if lane.reason else ""),
     }[lane.state]
     return f"lane {lane.name}: {runner}; {waiting}"
 

@@ -85,7 +85,7 @@ def test_adding_starts_the_runner_which_trains_each_seed(command, root):
     assert "finished" in out, "What has ended is there too."
     assert "stops now" in command("stop", "--now")[1]
     until(lambda: second.status().state == "stopped")
-    until(lambda: "it was asked to stop" in command("ls")[1])
+    until(lambda: "no runner, the last one ended: it was asked to stop; 1 run waiting" in command("ls")[1])
 
 
 def test_times_gives_each_run_the_next_seed(add, root):
@@ -138,7 +138,7 @@ def test_start_and_stop(command, add, root):
     bad(command("rm", "-y", first[0]), "has been taken by the runner of its lane")
     command("stop", "--lane", "all")
     command("stop", "--lane", "all", "--now")
-    until(lambda: "it was asked to stop" in command("ls")[1])
+    until(lambda: "no runner, the last one ended: it was asked to stop; 1 run waiting" in command("ls")[1])
     until(lambda: Run(root / other[0]).status().state == "finished")
     assert Run(root / second[0]).status().state == "queued"
     bad(command("stop", "--lane", "all"), "The lane all has no runner")
