@@ -56,28 +56,48 @@ def before_update(optimizer: keras.optimizers.Optimizer, change: Callable[[Any, 
         optimizer._parallel_update_step = parallel_update_step
 
 
-def before_updates(optimizer: keras.optimizers.Optimizer, change: Callable[[Sequence[Any]], list[Any]]) -> None:
-    """Let `change(gradients)` act on the gradients of all variables, reduced over replicas, before the updates.
+ChangeOfGradients = Callable[[Sequence[Any], Sequence[Any]], list[Any]]
+
+
+def before_updates(optimizer: keras.optimizers.Optimizer, change: ChangeOfGradients, first: bool = False) -> None:
+    """Let `change(gradients, variables)` act on all gradients, reduced over replicas, before the updates.
 
     `_all_reduce_sum_gradients` (TensorFlow) is the only place where one replica has them all; Keras's own clipping by
     the global norm acts before it, on each replica's own gradients. On other backends there is nothing to reduce, and
     `_backend_update_step` has the gradients after their accumulation.
+
+    Args:
+        optimizer: The optimizer that makes the updates.
+        change: Returns the gradients to go on with.
+        first: Whether it acts before those that were given earlier, and not after them.
     """
+    name = "_all_reduce_sum_gradients" if keras.backend.backend() == "tensorflow" else "_backend_update_step"
+    hook = vars(optimizer).get(name)
+    if hook is None:
+        changes: list[ChangeOfGradients] = []
+        hook = _hook_of_updates(optimizer, changes)
+        hook.changes = changes
+        setattr(optimizer, name, hook)
+    hook.changes.insert(0 if first else len(hook.changes), change)
+
+
+def _hook_of_updates(optimizer: keras.optimizers.Optimizer, changes: list[ChangeOfGradients]) -> Any:
     kind = type(optimizer)
-    if keras.backend.backend() == "tensorflow":
 
-        def all_reduce_sum_gradients(grads_and_vars):
-            pairs = kind._all_reduce_sum_gradients(optimizer, grads_and_vars)
-            changed = change([gradient for gradient, _ in pairs])
-            return [(gradient, variable) for gradient, (_, variable) in zip(changed, pairs, strict=True)]
+    def changed(gradients, variables):
+        for change in changes:
+            gradients = change(gradients, variables)
+        return gradients
 
-        optimizer._all_reduce_sum_gradients = all_reduce_sum_gradients
-        return
+    def all_reduce_sum_gradients(grads_and_vars):
+        pairs = kind._all_reduce_sum_gradients(optimizer, grads_and_vars)
+        gradients, variables = zip(*pairs, strict=True) if pairs else ((), ())
+        return list(zip(changed(list(gradients), list(variables)), variables, strict=True))
 
     def backend_update_step(gradients, variables, learning_rate):
-        kind._backend_update_step(optimizer, change(gradients), variables, learning_rate)
+        kind._backend_update_step(optimizer, changed(gradients, variables), variables, learning_rate)
 
-    optimizer._backend_update_step = backend_update_step
+    return all_reduce_sum_gradients if keras.backend.backend() == "tensorflow" else backend_update_step
 
 
 def mask_of(tensor: Any) -> Any:

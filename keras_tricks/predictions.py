@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_tricks.calibration import Calibration
 from keras_tricks.runs import RunError, schema
 from keras_tricks.runs.storage import storing, write_atomically
 
@@ -93,11 +94,13 @@ class Predictions:
         class_names: The name of each class.
         counts: How many images of a class (first index) were taken for a class (second), where any were.
         worst: The images with the largest losses, the largest first.
+        calibration: How sure it was; None in a file from before it was kept.
     """
 
     class_names: tuple[str, ...]
     counts: Mapping[tuple[int, int], int]
     worst: tuple[WorstImage, ...] = ()
+    calibration: Calibration | None = None
 
     @cached_property
     def images(self) -> int:
@@ -147,6 +150,8 @@ class Predictions:
         pairs = np.array(sorted(self.counts), dtype=np.int32).reshape(-1, 2)
         guesses = [[guess for guess, _ in image.guesses] for image in self.worst]
         probabilities = [[probability for _, probability in image.guesses] for image in self.worst]
+        kept = self.calibration
+        calibration = {} if kept is None else {f"calibration_{name}": value for name, value in vars(kept).items()}
         content = BytesIO()
         np.savez_compressed(
             content,
@@ -161,6 +166,7 @@ class Predictions:
             guesses=np.array(guesses, dtype=np.int32),
             probabilities=np.array(probabilities, dtype=np.float64),
             pixels=np.array([image.pixels for image in self.worst], dtype=np.uint8),
+            **calibration,
         )
         with storing(path):
             write_atomically(path, content.getvalue())
@@ -199,7 +205,9 @@ class Predictions:
                 )
             )
             counts = dict(zip(pairs, stored["counts"].tolist(), strict=True))
-            return cls(tuple(stored["class_names"].tolist()), counts, worst)
+            names = [f"calibration_{name}" for name in ("counts", "confidences", "correct")]
+            calibration = Calibration(*(stored[name] for name in names)) if names[0] in stored else None
+            return cls(tuple(stored["class_names"].tolist()), counts, worst, calibration)
         except (KeyError, ValueError, TypeError) as error:
             raise RunError(f"{path} cannot be read: {error}. `keras-tricks evaluate` writes it anew.") from error
 
@@ -220,6 +228,7 @@ class PredictionCounter:
     _counts: Counter[tuple[int, int]] = field(default_factory=Counter)
     _worst: list[tuple[float, int, WorstImage]] = field(default_factory=list)
     _seen: int = 0
+    _calibration: Calibration = field(default_factory=Calibration.empty)
 
     def add(self, logits: np.ndarray, true: np.ndarray, images: np.ndarray) -> None:
         """Take in a batch.
@@ -233,7 +242,11 @@ class PredictionCounter:
         shifted = logits - logits.max(axis=-1, keepdims=True)
         log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         losses = -np.take_along_axis(log_probabilities, np.asarray(true)[:, None], axis=-1)[:, 0]
-        self._counts.update(zip(np.asarray(true).tolist(), logits.argmax(axis=-1).tolist(), strict=True))
+        answers = logits.argmax(axis=-1)
+        self._calibration = self._calibration.with_answers(
+            np.exp(log_probabilities.max(axis=-1)), answers == np.asarray(true)
+        )
+        self._counts.update(zip(np.asarray(true).tolist(), answers.tolist(), strict=True))
         for index, loss in enumerate(losses.tolist()):
             # A loss that is no number is the worst of all.
             rank = np.inf if np.isnan(loss) else loss
@@ -251,7 +264,9 @@ class PredictionCounter:
     def predictions(self) -> Predictions:
         """Return what was gathered."""
         worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
-        return Predictions(self.class_names, dict(self._counts), tuple(image for _, _, image in worst))
+        return Predictions(
+            self.class_names, dict(self._counts), tuple(image for _, _, image in worst), self._calibration
+        )
 
 
 def thumbnail(image: np.ndarray, size: int = THUMBNAIL_SIZE) -> np.ndarray:

@@ -15,6 +15,7 @@ from keras_tricks import data, saved_model
 from keras_tricks.callbacks import (
     Checkpoint,
     DivergedError,
+    InputWait,
     Position,
     Progress,
     RunLogger,
@@ -34,12 +35,9 @@ from keras_tricks.distribute.team_start import (
     send_start,
     sharing_fate,
 )
-from keras_tricks.hardware import hardware
-from keras_tricks.plots import plot_learning_curves
-from keras_tricks.predicting import predict_validation
+from keras_tricks.finish import finish
 from keras_tricks.recipe import Recipe
 from keras_tricks.runs import Run, RunError, RunWriter, schema
-from keras_tricks.runs.storage import storing
 from keras_tricks.stop_signals import signals_call
 from keras_tricks.training import START, Training, build, check, load_data
 
@@ -196,12 +194,15 @@ def _run(
         position = restore_everywhere(team, checkpoint, training.model)
     if position > START:
         writer.event("resume", f"goes on after {position.epoch} epochs and {position.step} steps")
+    # A strategy asks for batches ahead of the steps.
+    wait = InputWait() if training.replicas.strategy is None else None
     logger = RunLogger(
         writer,
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         steps_per_epoch=training.facts.steps_per_epoch,
         position=position,
+        input_wait=wait,
     )
     unreadable = UnreadableImages(training.data_set, writer)
     callbacks: list[keras.callbacks.Callback] = [logger, unreadable, *training.callbacks, checkpoint]
@@ -213,7 +214,7 @@ def _run(
         stopping = StopTogether(team.link, writer.wishes_to_stop, agreed=writer.agree, position=position)
         callbacks.insert(0, stopping)
     try:
-        _fit(training, position, callbacks)
+        _fit(training, position, callbacks, wait)
     except StopRequested:
         if logger.position.step and logger.position != position:
             checkpoint.save(logger.position)
@@ -224,14 +225,19 @@ def _run(
         # All steps are done: it does not matter who is lost from here on.
         with contextlib.suppress(WorkerLostError):
             team.link.finish()
-    result = _finish(training, writer, checkpoint, started)
+    result = finish(training, writer, checkpoint, started)
     if team is not None:
         with contextlib.suppress(WorkerLostError):
             team.link.finish()
     return result
 
 
-def _fit(training: Training, position: Position, callbacks: list[keras.callbacks.Callback]) -> None:
+def _fit(
+    training: Training,
+    position: Position,
+    callbacks: list[keras.callbacks.Callback],
+    wait: InputWait | None = None,
+) -> None:
     """Train from `position` to the end: the rest of a broken-off epoch, then the whole ones."""
     steps_per_epoch = training.facts.steps_per_epoch
     stretches = [(Position(position.epoch), training.recipe.epochs, steps_per_epoch)]
@@ -242,8 +248,9 @@ def _fit(training: Training, position: Position, callbacks: list[keras.callbacks
         ]
     for first, epochs, steps in stretches:
         if first.epoch < epochs:
+            batches = training.training_batches(first)
             training.model.fit(
-                training.training_batches(first),
+                batches if wait is None else wait.of(batches),
                 validation_data=training.validation_batches(),
                 initial_epoch=first.epoch,
                 epochs=epochs,
@@ -252,39 +259,6 @@ def _fit(training: Training, position: Position, callbacks: list[keras.callbacks
                 callbacks=callbacks,
                 verbose=0,
             )
-
-
-def _finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, started: float) -> dict[str, Any]:
-    """Write the model, its predictions, the curves and the summary."""
-    with storing(writer.directory / schema.MODEL_FILE) as model_file:
-        saved_model.save(
-            training.model,
-            model_file,
-            class_names=training.data_set.class_names,
-            preprocessing=training.plan.evaluation,
-        )
-    predict_validation(training).save(writer.directory / schema.PREDICTIONS_FILE)
-    history = Run(writer.directory).metrics()
-    plot_learning_curves(history, writer.directory / schema.PLOTS, title=training.recipe.name)
-    epoch_rows = [row for row in history.rows if row.kind == "epoch"]
-    result = {
-        "name": training.recipe.name,
-        "epochs": training.recipe.epochs,
-        "steps": training.facts.total_steps,
-        "parameters": training.model.count_params(),
-        "metrics": epoch_rows[-1].values if epoch_rows else {},
-        "best": None if writer.status.best is None else writer.status.best.model_dump(),
-        "best_checkpoint": _relative(checkpoint.best_weights, writer.directory),
-        "seconds_of_last_attempt": time.monotonic() - started,
-        "attempts": writer.status.attempt,
-        "hardware": hardware(),
-    }
-    writer.result(result)
-    return result
-
-
-def _relative(path: Path | None, directory: Path) -> str | None:
-    return None if path is None else str(path.relative_to(directory))
 
 
 def _request_stop(writer: RunWriter) -> None:

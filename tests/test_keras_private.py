@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_tricks.keras_private import before_updates
+
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it is about the TensorFlow trainer")
 
 
@@ -49,6 +51,25 @@ def test_an_optimizer_reduces_before_it_updates_each_variable(monkeypatch):
     optimizer.apply([keras.ops.ones(2), keras.ops.ones(())], variables)
     assert calls == ["_all_reduce_sum_gradients", "update_step", "update_step"]
     assert optimizer._trainable_variables == variables
+
+
+@pytest.mark.parametrize("gradients", [2, 0], ids=["some", "none"])
+def test_changes_of_gradients_act_in_turn_and_a_first_one_before_them(gradients):
+    calls = []
+    optimizer = keras.optimizers.SGD(1.0)
+    variables = [keras.Variable(np.zeros(2, "float32")) for _ in range(2)]
+    optimizer.build(variables)
+    for name, first in (("a", False), ("b", False), ("c", True)):
+
+        def change(gradients, variables, name=name):
+            calls.append((name, len(gradients), len(variables)))
+            return [2 * each for each in gradients]
+
+        before_updates(optimizer, change, first=first)
+    optimizer._backend_update_step([keras.ops.ones(2)] * gradients, variables[:gradients], keras.ops.ones(()))
+    assert calls == [(name, gradients, gradients) for name in "cab"]
+    for variable in variables[:gradients]:
+        np.testing.assert_array_equal(variable.numpy(), [-8, -8])
 
 
 def test_the_trainer_has_what_we_override_and_use():

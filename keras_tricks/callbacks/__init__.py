@@ -2,6 +2,8 @@
 
 from keras_tricks.callbacks.checkpoint import Checkpoint, CheckpointError, Position
 from keras_tricks.callbacks.diverged_error import DivergedError
+from keras_tricks.callbacks.gradient_monitor import GradientMonitor
+from keras_tricks.callbacks.input_wait import InputWait
 from keras_tricks.callbacks.progress import Progress
 from keras_tricks.callbacks.run_logger import RunLogger, StopRequested
 from keras_tricks.callbacks.statistics_averaging import StatisticsAveraging
@@ -12,6 +14,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "DivergedError",
+    "GradientMonitor",
+    "InputWait",
     "Position",
     "Progress",
     "RunLogger",

@@ -9,7 +9,9 @@ from pathlib import Path
 import keras
 
 from keras_tricks.callbacks.checkpoint_files import Position
+from keras_tricks.callbacks.diagnostics import Diagnostics
 from keras_tricks.callbacks.diverged_error import DivergedError
+from keras_tricks.callbacks.input_wait import InputWait
 from keras_tricks.callbacks.training_health import TrainingHealth
 from keras_tricks.runs import RunWriter, State, create_run
 from keras_tricks.runs.schema import best_of
@@ -33,6 +35,12 @@ class RunLogger(keras.callbacks.Callback):
     `DivergedError`: nothing is written over the last checkpoint then, if this callback stands before the one that
     writes checkpoints.
 
+    Each row also says how the training is: `weight_norm` (of all trainable weights in one vector), `gradient_norm` (see
+    `GradientMonitor`), with `AdaptiveGradientClipping` `clipped_share` (the mean over variables of the share of units
+    that were clipped; `clipping.jsonl` has each variable's, once an epoch), with loss scaling `loss_scale`, and with
+    an `input_wait` that share of the time. The rows at the end of an epoch have means over it. Only the steps that rows
+    are written for are measured.
+
     With `optimizers.LossScaleOptimizer` each skipped step and each change of the loss scale is an event, at the step
     itself on TensorFlow and PyTorch, with the next row on JAX; too many skipped steps in a row raise `DivergedError`.
 
@@ -53,6 +61,7 @@ class RunLogger(keras.callbacks.Callback):
         position: Where the run goes on, if it does so within an epoch. Defaults to None, at the epoch's start.
         most_skips_in_a_row: With so many steps in a row skipped by the loss scaling, the training has failed. Defaults
             to 25, by which the initial scale of 32768 has come down to 1/1024.
+        input_wait: Knows how long the training has waited for its batches. Defaults to None, unknown.
 
     Raises:
         ValueError: `most_skips_in_a_row` is below 1, or a second `fit` is given the logger of a run that has ended.
@@ -69,6 +78,7 @@ class RunLogger(keras.callbacks.Callback):
         steps_per_epoch: int | None = None,
         position: Position | None = None,
         most_skips_in_a_row: int = 25,
+        input_wait: InputWait | None = None,
     ):
         super().__init__()
         if most_skips_in_a_row < 1:
@@ -87,6 +97,7 @@ class RunLogger(keras.callbacks.Callback):
         self._position = position
         self._most_skips_in_a_row = most_skips_in_a_row
         self._health: TrainingHealth | None = None
+        self._diagnostics = Diagnostics(self.run, input_wait)
         self._step: int | None = None
         self._has_ended = False
         self._seconds_between_epochs = 0.0
@@ -115,19 +126,23 @@ class RunLogger(keras.callbacks.Callback):
         if self._last_batch_end is not None:
             self._seconds_between_epochs = self._epoch_start - self._last_batch_end
         self._mark: tuple[int, float] | None = None
+        self._diagnostics.begin_epoch()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Let the gradients of a step be measured that a row will be written for."""
+        if self._is_due(self._steps_after(batch + self.model.steps_per_execution)):
+            self._diagnostics.want()
 
     def on_train_batch_end(self, batch, logs=None):
         """Write a row where one is due, and look for a request to stop."""
         before = self._step_of_epoch
-        # An execution of several steps says the number of its last one, also where fewer were left.
-        self._step_of_epoch = min(self._first_step_of_epoch + batch + 1, self._steps_per_epoch or math.inf)
+        self._step_of_epoch = self._steps_after(batch + 1)
         self._step += self._step_of_epoch - before
         self._last_batch_end = time.perf_counter()
         if self._mark is None:
             # The first step of an attempt traces the graph: it does not count for the speed.
             self._mark = (self._step, self._last_batch_end)
-        every = max(1, (self._steps_per_epoch or 1000) // _ROWS_PER_EPOCH)
-        if self._step_of_epoch // every > before // every:
+        if self._is_due(self._step_of_epoch, before):
             values = dict(logs or {})
             self._require_health(values)
             self._write_row("step", values)
@@ -143,6 +158,7 @@ class RunLogger(keras.callbacks.Callback):
         """Write the epoch's row and the best value so far."""
         values = dict(logs or {})
         self._require_health(values)
+        values |= self._diagnostics.end_epoch(epoch + 1, self._step)
         values["epoch_seconds"] = time.perf_counter() - self._epoch_start
         self._epoch = epoch + 1
         self._write_row("epoch", values)
@@ -157,12 +173,23 @@ class RunLogger(keras.callbacks.Callback):
         """Close the run if this callback opened it."""
         self._end("finished")
 
+    def _steps_after(self, batches: int) -> int:
+        """The steps of this epoch that are done after so many of this `fit`."""
+        # An execution of several steps says the number of its last one, also where fewer were left.
+        return min(self._first_step_of_epoch + batches, self._steps_per_epoch or math.inf)
+
+    def _is_due(self, step: int, before: int | None = None) -> bool:
+        """Whether there is a row to write after a step of the epoch, if it is the next one after `before`."""
+        every = max(1, (self._steps_per_epoch or 1000) // _ROWS_PER_EPOCH)
+        return step // every > (self._step_of_epoch if before is None else before) // every
+
     def _begin(self, epoch: int) -> None:
         """Say where this attempt starts."""
         self._epochs = self._epochs or self.params["epochs"]
         self._steps_per_epoch = self._steps_per_epoch or self.params.get("steps")
         if self._position is not None and self._position.epoch == epoch:
             self._step_of_epoch = self._first_step_of_epoch = self._position.step
+        self._diagnostics.watch(self.model)
         self._health = TrainingHealth(lambda: self.model, self.run, self._most_skips_in_a_row)
         steps = self._steps_per_epoch or 0
         self._step = epoch * steps + self._step_of_epoch
@@ -197,7 +224,11 @@ class RunLogger(keras.callbacks.Callback):
             raise
 
     def _write_row(self, kind: str, values: dict[str, float]) -> None:
-        values = {**values, "learning_rate": self._learning_rate()}
+        values = {**values, "learning_rate": self._learning_rate(), "weight_norm": self._health.weight_norm}
+        if self._health.loss_scale is not None:
+            values["loss_scale"] = self._health.loss_scale
+        if kind == "step":
+            values |= self._diagnostics.step()
         rate = self._steps_per_second()
         if rate is not None:
             speed = "steps_per_second" if self.batch_size is None else "images_per_second"

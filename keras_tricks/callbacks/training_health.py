@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks.callbacks.average_update import copies
 from keras_tricks.callbacks.diverged_error import DivergedError
 from keras_tricks.keras_private import trained_variables
 from keras_tricks.optimizers import LossScaleOptimizer
@@ -21,6 +22,8 @@ WAY_OUT = "Lower the learning rate, lengthen the warmup, use bfloat16 or float32
 class TrainingHealth:
     """Watch loss, weights and loss scale of a model in training.
 
+    `weight_norm` is the norm of all trainable weights in one vector, as `require_finite` found it last.
+
     Args:
         model: Returns the compiled model; on JAX it thereby brings the variables up to date.
         run: The run's writer, which gets an event for each change of the loss scale.
@@ -31,7 +34,8 @@ class TrainingHealth:
         self.model = model
         self.run = run
         self.most_skips_in_a_row = most_skips_in_a_row
-        self._weights_are_finite = _compiled_check(model())
+        self._squares_of_weights = _squares_of_weights(model())
+        self.weight_norm = math.nan
         optimizer = model().optimizer
         self._scaling = optimizer if isinstance(optimizer, LossScaleOptimizer) else None
         if self._scaling is not None:
@@ -46,9 +50,14 @@ class TrainingHealth:
         """
         model = self.model()
         bad_loss = loss is not None and not math.isfinite(loss)
-        if not bad_loss and self._weights_are_finite():
+        trainable, every = self._squares_of_weights()
+        self.weight_norm = math.sqrt(trainable) if trainable >= 0 else math.nan
+        if not bad_loss and math.isfinite(every):
             return
+        # Weights that are finite, but their squares are not, are left to the loss.
         bad = [variable.path for variable in _in_order(model) if not _is_finite(variable)]
+        if not bad and not bad_loss:
+            return
         words = [f"the loss is {loss}"] if bad_loss else []
         if bad:
             words.append(f"{len(bad)} of {len(model.weights)} weights are not finite, the first of them {bad[0]}")
@@ -83,33 +92,62 @@ class TrainingHealth:
                 f"{self._scale:g}. {WAY_OUT}"
             )
 
+    @property
+    def loss_scale(self) -> float | None:
+        """The loss scale as it was looked at last; None without one."""
+        return None if self._scaling is None else self._scale
+
     def _state(self) -> tuple[float, int]:
         return _number(self._scaling.dynamic_scale), int(_number(self._scaling.skipped_steps))
 
 
-def _compiled_check(model: keras.Model) -> Any:
-    """Return a function that says whether all weights are finite, in one call of the backend."""
-    variables = [variable for variable in model.weights if keras.backend.is_float_dtype(variable.dtype)]
+def _squares_of_weights(model: keras.Model) -> Callable[[], tuple[float, float]]:
+    """Return a function that sums the squares of the trainable weights, and of all, in one call of the backend."""
+    trainable = [variable for variable in model.trainable_variables if keras.backend.is_float_dtype(variable.dtype)]
+    others = [each for each in model.non_trainable_variables if keras.backend.is_float_dtype(each.dtype)]
+    variables = [*trainable, *others]
 
-    def all_finite(values):
-        # Times zero, an infinity or a NaN is NaN, and anything else is zero.
-        sums = [ops.sum(ops.multiply(ops.cast(value, "float32"), 0.0)) for value in values]
-        return ops.equal(ops.sum(ops.stack(sums)), 0.0) if sums else ops.ones((), "bool")
+    def sums(values):
+        squares = [sum_of_squares(value) for value in values]
+        return ops.stack([_total(squares[: len(trainable)]), _total(squares)])
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        compiled = tf.function(all_finite, autograph=False)
+        # To hand the variables' values over takes longer than to sum them up.
+        compiled = tf.function(lambda: sums([copies(model, variable)[0] for variable in variables]), autograph=False)
     elif backend == "jax":
         import jax
 
-        compiled = jax.jit(all_finite)
+        from_values = jax.jit(sums)
+
+        def compiled():
+            return from_values([variable.value for variable in variables])
+
     else:
         import torch
 
-        compiled = torch.no_grad()(all_finite)
-    return lambda: bool(ops.convert_to_numpy(compiled([ops.convert_to_tensor(variable) for variable in variables])))
+        @torch.no_grad()
+        def compiled():
+            return sums([variable.value for variable in variables])
+
+    return lambda: tuple(ops.convert_to_numpy(compiled()).tolist())
+
+
+def sum_of_squares(tensor: Any) -> Any:
+    """Return the sum of squares of a tensor, in float32 or wider, in one kernel where there is one."""
+    tensor = ops.convert_to_tensor(tensor)
+    tensor = ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return 2 * tf.nn.l2_loss(tensor)
+    return ops.sum(ops.square(tensor))
+
+
+def _total(numbers: list[Any]) -> Any:
+    return ops.sum(ops.stack([ops.cast(each, "float32") for each in numbers])) if numbers else ops.zeros(())
 
 
 def _in_order(model: keras.Model) -> list[keras.Variable]:

@@ -133,6 +133,28 @@ class AdaptiveGradientClipping(WrappingOptimizer):
         axes = self._axes[variable_index(self, variable)]
         return gradient if axes is None else clip_gradient(gradient, variable, axes, self.clipping, self.eps)
 
+    def clipped_shares(self, gradients, variables):
+        """Return which share of the units of each clipped variable has a gradient that is too large.
+
+        Args:
+            gradients: list of gradients as the inner optimizer is about to use them, before this clipping, or `None`.
+            variables: list of their variables.
+
+        Returns:
+            Dict from the path of a variable to a float32 scalar from 0 to 1, without variables that are not clipped.
+        """
+        shares = {}
+        for gradient, variable in zip(gradients, variables, strict=True):
+            index = variable_index(self, variable)
+            axes = self._axes[index]
+            if gradient is None or axes is None:
+                continue
+            dtype = keras.backend.result_type(variable.dtype, "float32")
+            wide = ops.cast(ops.convert_to_tensor(gradient), dtype)
+            bound = ops.multiply(ops.maximum(_norm(ops.cast(variable, dtype), axes), self.eps), self.clipping)
+            shares[self._paths[index]] = ops.mean(ops.cast(ops.greater(_norm(wide, axes), bound), "float32"))
+        return shares
+
     def build(self, variables):
         """Build the inner optimizer and settle what a unit is in each variable.
 
@@ -154,6 +176,7 @@ class AdaptiveGradientClipping(WrappingOptimizer):
             None if any(matches(path, pattern) for pattern in self.no_clipping) else self._axes_of(path, each.shape)
             for path, each in zip(paths, variables, strict=True)
         )
+        self._paths = tuple(paths)
         super().build(variables)
 
     def _axes_of(self, path, shape):

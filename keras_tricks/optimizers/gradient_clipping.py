@@ -84,7 +84,7 @@ class GradientClipping(WrappingOptimizer):
         self.max_norm = float(max_norm)
         while isinstance(inner_optimizer, WrappingOptimizer):
             inner_optimizer = inner_optimizer.inner_optimizer
-        before_updates(inner_optimizer, lambda gradients: clip_by_global_norm(gradients, self.max_norm))
+        before_updates(inner_optimizer, lambda gradients, _: clip_by_global_norm(gradients, self.max_norm))
 
     def get_config(self):
         """Return the arguments that make an equal optimizer, without its state."""

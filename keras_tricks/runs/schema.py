@@ -13,6 +13,7 @@ SCHEMA_VERSION = 1
 RECIPE_FILE = "recipe.json"
 STATUS_FILE = "status.json"
 METRICS_FILE = "metrics.jsonl"
+CLIPPING_FILE = "clipping.jsonl"
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "train.log"
 LOCK_FILE = "alive.lock"

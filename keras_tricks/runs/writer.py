@@ -121,9 +121,11 @@ class RunWriter:
             if (self.status.state, self.status.epoch) != (before.state, before.epoch):
                 self._write_status()
 
-    def metrics(self, kind: str, *, epoch: int, step: int, values: dict[str, float]) -> None:
-        """Append a row to `metrics.jsonl`."""
-        self._append(schema.METRICS_FILE, self._row(kind, epoch, step, values))
+    def metrics(
+        self, kind: str, *, epoch: int, step: int, values: dict[str, float], file: str = schema.METRICS_FILE
+    ) -> None:
+        """Append a row to `metrics.jsonl`, or to another file of rows."""
+        self._append(file, self._row(kind, epoch, step, values))
 
     def event(self, kind: str, message: str) -> None:
         """Append to `events.jsonl` and, as a line, to the log."""

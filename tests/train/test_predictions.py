@@ -80,11 +80,15 @@ def test_the_file_gives_back_what_was_written(tmp_path):
     written.save(path)
     read = Predictions.load(path)
     assert (read.class_names, read.counts) == (written.class_names, written.counts)
+    assert read.calibration.error == written.calibration.error
+    # Of four answers with the confidence of a logit of 4 two are right.
+    assert read.calibration.error == pytest.approx(np.exp(4) / (np.exp(4) + 2) - 0.5)
     for one, other in zip(read.worst, written.worst, strict=True):
         assert {**vars(one), "pixels": one.pixels.tolist()} == {**vars(other), "pixels": other.pixels.tolist()}
     empty = Predictions(NAMES, {(0, 0): 3})
     empty.save(path)
     assert Predictions.load(path).counts == {(0, 0): 3} and Predictions.load(path).worst == ()
+    assert Predictions.load(path).calibration is None
 
 
 def test_a_file_that_cannot_be_used_says_so(tmp_path):

@@ -74,9 +74,13 @@ def test_a_finished_run_holds_all_that_it_should(unbroken):
     run = Run(unbroken)
     status = run.status()
     assert (status.state, status.epoch, status.epochs, status.step) == ("finished", 4, 4, 44)
-    for file in ("recipe.json", "model.keras", "result.json", "plots/learning_curves.png", "train.log"):
+    plots = [f"plots/{name}.png" for name in ("learning_curves", "diagnostics", "confusion")]
+    for file in ("recipe.json", "model.keras", "result.json", *plots, "train.log"):
         assert (unbroken / file).stat().st_size > 0
     assert run.result()["metrics"]["val_accuracy"] == run.metrics().series("val_accuracy")[1][-1]
+    assert 0 <= run.result()["calibration_error"] <= 1
+    for name in ("gradient_norm", "weight_norm", "input_wait"):
+        assert len(run.metrics().series(name)[1]) == 4
     assert run.result()["best"]["value"] == max(run.metrics().series("val_accuracy")[1])
     assert [event.kind for event in run.events()].count("checkpoint") == 4
     assert Recipe.from_document(run.document()["recipe"]) == RECIPE
