@@ -54,6 +54,7 @@ def plot_comparison(
     image = BytesIO()
     figure.savefig(image, dpi=120, format="png")
     with storing(path, then=""):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, image.getvalue())
     return path
 

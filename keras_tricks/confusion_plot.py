@@ -43,6 +43,7 @@ def plot_confusion(predictions: Predictions, path: str | Path, title: str = "") 
     image = BytesIO()
     figure.savefig(image, dpi=120)
     with storing(path, then=""):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, image.getvalue())
     return path
 

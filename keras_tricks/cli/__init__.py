@@ -28,7 +28,7 @@ from keras_tricks.cli import (
 )
 from keras_tricks.cli.options import RunsDir, runs_root, say
 from keras_tricks.recipe import Recipe, RecipeError
-from keras_tricks.runs import RunError
+from keras_tricks.runs import RunError, StorageError
 
 app = typer.Typer(
     name="keras-tricks",
@@ -92,6 +92,9 @@ def main(arguments: Sequence[str] | None = None, command: typer.Typer = app) -> 
         command(None if arguments is None else list(arguments))
     except (RecipeError, RunError) as error:
         say(" ".join(str(error).split()))
+        sys.exit(2)
+    except StorageError as error:
+        say(str(error))
         sys.exit(2)
     except OSError as error:
         say(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")

@@ -54,7 +54,8 @@ def diff(runs: _Names = None, expression: Filter = "", runs_dir: RunsDir = None,
         return
     _print_letters(compared)
     if not table.rows:
-        console().print("The recipes are equal.")
+        any_recipe = any(run.summary.facts.recipe for run in compared)
+        console().print("The recipes are equal." if any_recipe else "None of the runs has a recipe.")
         return
     _print_differences(compared, table, compared[0])
 

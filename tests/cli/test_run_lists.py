@@ -143,6 +143,23 @@ def test_a_comparison_of_many_runs_fits_a_terminal(command, runs, monkeypatch):
     assert ["B", "finished", "1", "2", ".8200", "+.0200", ".8200", "2"] in lines
 
 
+def test_a_plot_makes_its_folder_and_what_cannot_be_written_is_named_once(command, runs, tmp_path):
+    png = tmp_path / "new" / "folder" / "all.png"
+    assert command("runs", "compare", "aaa0", "bbb0", "--png", png)[0] == 0
+    assert png.is_file()
+    (tmp_path / "in_the_way").write_text("")
+    code, _, err = command("runs", "compare", "aaa0", "--csv", tmp_path / "in_the_way" / "all.csv")
+    assert code == 2
+    assert err.endswith("all.csv cannot be written. Make it writable again.\n")
+
+
+def test_runs_without_recipes_are_not_called_equal(command, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "training.log").write_text("epoch,loss\n0,2.0\n")
+    assert command("runs", "diff", "one", "two")[1].splitlines()[-1] == "None of the runs has a recipe."
+
+
 def test_runs_that_match_are_removed_after_a_question(command, runs, monkeypatch):
     questions = []
     monkeypatch.setattr("typer.confirm", lambda question: questions.append(question) or "cccc" in question)

@@ -62,7 +62,7 @@ async def test_each_view_and_the_way_back(open_predictions, until):
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_screen(pilot)
         await until(pilot, lambda: screen.query_one(ContentSwitcher).current == "matrix")
-        assert "Matrix of quickstart · 6 images · accuracy .6667 · 2 wrong" in text(screen, "#predictions-title")
+        assert "Matrix of quickstart aaaa · 6 images · accuracy .6667 · 2 wrong" in text(screen, "#predictions-title")
         matrix = screen.query_one(ConfusionMatrix)
         assert [line(matrix, y).split() for y in range(4)] == [
             ["true↓", "→", "cat", "dog", "owl"],

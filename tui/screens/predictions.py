@@ -77,7 +77,7 @@ class PredictionsScreen(ModalScreen[None]):
     def __init__(self, directory: Path, name: str) -> None:
         super().__init__()
         self._directory = directory
-        self._run_name = name
+        self._run_name = f"{name} {directory.name[-4:]}"
         self._predictions: Predictions | None = None
         self._order = 0
         self._child: Popen[str] | None = None

@@ -94,7 +94,11 @@ class DifferenceTable(_Table):
         headings = [Text("Field"), *(Text(f"{run.letter} {middle_shortened(run.summary.name, 16)}") for run in runs)]
         rows = [(one.key, [Text(one.key), *(Text(_value(value)) for value in one.values)]) for one in found]
         if not rows:
-            words = "The recipes are equal." if len(runs) > 1 else "Mark another run to see what differs."
+            if len(runs) < 2:
+                words = "Mark another run to see what differs."
+            else:
+                any_recipe = any(run.summary.facts.recipe for run in runs)
+                words = "The recipes are equal." if any_recipe else "None of the runs has a recipe."
             rows = [("", [Text(words), *(Text("") for _ in runs)])]
         self._fill(headings, rows)
 
