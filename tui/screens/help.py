@@ -76,7 +76,7 @@ class HelpText(Widget):
         lines: list[Content] = []
         for title, entries in self._sections.items():
             lines += [Content(""), Content.styled(title, "bold $primary")]
-            column = 4 + max([_KEY_WIDTH - 1, *(len(entry.key) for entry in entries)])
+            column = 2 + max([_KEY_WIDTH, *(len(entry.key) + 2 for entry in entries)])
             for entry in entries:
                 first, *others = textwrap.wrap(entry.words, max(12, width - column)) or [""]
                 lines.append(Content.assemble((f"  {entry.key}".ljust(column), f"bold ${entry.color}"), first))
