@@ -63,6 +63,7 @@ def test_two_steps_with_each_trick_alone(kind, digits, teacher):
         "step_decay": {"epochs": (0.5,)},
         "stochastic_depth": {"rate": 0.5},
         "head_dropout": {"rate": 0.5},
+        "rand_augment": {"magnitude": 5},
         "test_resolution": {"image_size": 16},
     }
     model = "resnet20" if kind.needs <= model_facts("resnet20").features else "nfnet_tiny"
@@ -80,6 +81,7 @@ def test_all_that_go_together_take_hold_together(model, digits, teacher):
         "warmup": tricks.Warmup(epochs=0.5),
         "stochastic_depth": tricks.StochasticDepth(rate=0.5),
         "head_dropout": tricks.HeadDropout(rate=0.5),
+        "rand_augment": tricks.RandAugment(magnitude=5),
         "test_resolution": tricks.TestResolution(image_size=16),
     }
     known = model_facts(model).features | TRICKS.keys()
