@@ -55,7 +55,9 @@ def add(
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option(metavar="SEEDS", help="Queue it once for each of these seeds, as 0-4 or 0,1,7.", show_default=False),
+        typer.Option(
+            metavar="SEEDS", help="Queue it once for each of these seeds, as 0-4 or 0,1,7.", show_default=False
+        ),
     ] = None,
     start: Annotated[bool, typer.Option("--start/--no-start", help="Start the lane's runner if none is alive.")] = True,
     runs_dir: RunsDir = None,
