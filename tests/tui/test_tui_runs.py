@@ -6,9 +6,10 @@ import shutil
 import pytest
 from textual.widgets import OptionList, Static
 
-from keras_tricks.runs import Run, RunWriter, schema
+from keras_tricks.runs import Run, RunError, RunWriter, remove, schema
 from keras_tricks.user_config import Preferences
 from tui.run_lister import RunLister
+from tui.screens import run_actions
 from tui.screens.live import LiveScreen
 from tui.screens.runs import RunsScreen
 from tui.widgets.filter_bar import FilterBar
@@ -66,13 +67,13 @@ async def runs(pilot, until, count):
 async def test_the_table(app, four_runs, until):
     async with app.run_test(size=(120, 36)) as pilot:
         await runs(pilot, until, 4)
-        assert [row[:3] for row in cells(app)] == [
-            ["! broken", BROKEN, "-"],
-            ["● running", "quickstart", "2/4"],
-            ["✗ failed", "cifar10_resnet20_d", "1/6"],
-            ["✓ finished", "quickstart", "3/3"],
+        assert [row[:4] for row in cells(app)] == [
+            ["! broken", BROKEN, "dddd", "-"],
+            ["● running", "quickstart", "cccc", "2/4"],
+            ["✗ failed", "cifar10_resnet20_d", "bbbb", "1/6"],
+            ["✓ finished", "quickstart", "aaaa", "3/3"],
         ]
-        assert cells(app)[3][3:5] == [".9976", "0.4694"]
+        assert cells(app)[3][4:6] == [".9976", "0.4694"]
         assert "recipe.json cannot be read" in detail(app)
         assert str(app.screen.query_one(".subject", Static).content) == "4 runs · ● 1 running"
 
@@ -114,8 +115,11 @@ async def test_columns_fit_the_width(app, four_runs, until):
         assert [row[1:3] for row in cells(app)[1:3]] == [["quickstart", "cccc"], ["cifar…esnet20_d", "bbbb"]]
         await pilot.press("down")
         await pilot.resize_terminal(120, 36)
-        await until(pilot, lambda: len(columns(app)) == 8)
+        await until(pilot, lambda: len(columns(app)) == 9)
         assert table.virtual_size.width <= 120
+        await pilot.resize_terminal(240, 60)
+        await until(pilot, lambda: columns(app)[:4] == ["state", "name", "id", "tricks"])
+        assert table.virtual_size.width <= 240
         assert THREE in detail(app)
 
 
@@ -243,6 +247,23 @@ async def test_the_marked_are_deleted_after_a_question_that_names_them(app, four
         assert [path.name for path in four_runs.root.iterdir()] == [THREE]
         assert app.selection.marked == [four_runs.root / THREE]
         assert app.screen.check_action("delete", ()) is None
+
+
+async def test_a_run_that_cannot_be_deleted_is_named_and_the_others_go(app, four_runs, until, monkeypatch):
+    def refusing(run):
+        if run.id == TWO:
+            raise RunError(f"{TWO} is on a read-only disk.")
+        remove(run)
+
+    monkeypatch.setattr(run_actions, "remove", refusing)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await runs(pilot, until, 4)
+        await pilot.press("a", "D")
+        await until(pilot, lambda: app.screen.query("#confirm"))
+        await pilot.press("y")
+        await until(pilot, lambda: any("1 of 3 runs stay" in note.message for note in app._notifications))
+        assert any("read-only disk" in note.message for note in app._notifications)
+        assert sorted(path.name for path in four_runs.root.iterdir()) == sorted([TWO, THREE])
 
 
 async def test_a_recipe_is_edited_where_there_is_one(app, four_runs, until, monkeypatch):

@@ -166,12 +166,16 @@ class RunActions(ModeScreen):
         chosen = runs if isinstance(runs, list) else [runs]
 
         def work() -> None:
+            failed = 0
             for run in chosen:
                 try:
                     what(open_run(run.directory))
                 except (RunError, OSError, ValueError) as error:
+                    failed += 1
                     self.post_message(Notice(str(error), "error"))
-                    return
-            self.post_message(Notice(done))
+            if not failed:
+                self.post_message(Notice(done))
+            elif len(chosen) > 1:
+                self.post_message(Notice(f"{failed} of {len(chosen)} runs stay as they are.", "warning"))
 
         self.run_worker(work, thread=True, group="actions")
