@@ -92,7 +92,7 @@ async def test_sorting_keeps_the_cursor_and_puts_nothing_last(app, four_runs, un
         await runs(pilot, until, 4)
         await pilot.press("down", "down", "down")
         assert ONE in detail(app)
-        for _ in range(4):
+        for _ in range(5):
             await pilot.press("o")
         assert names(app) == [ONE, THREE, TWO, BROKEN]
         assert "Val acc▼" in line(app, 0)
@@ -155,8 +155,8 @@ async def test_marks_and_the_baseline(app, four_runs, until):
         await pilot.press("b")
         await until(pilot, lambda: line(app, 4).startswith(" ★"))
         assert [line(app, y)[:2] for y in range(1, 5)] == ["  ", "■ ", "■ ", " ★"]
-        assert columns(app)[3:5] == ["val_accuracy", "delta.val_accuracy"]
-        assert [row[4] for row in cells(app)] == ["-", "-.0449", "-.3471", "-"]
+        assert columns(app)[4:6] == ["val_accuracy", "delta.val_accuracy"]
+        assert [row[5] for row in cells(app)] == ["-", "-.0449", "-.3471", "-"]
         assert "■ 2" in str(app.screen.query_one(".subject", Static).content)
 
         await pilot.press("u")

@@ -11,7 +11,7 @@ from tui.column_text import column_text, middle_shortened
 from tui.formats import NOTHING
 from tui.states import STATE_LOOKS
 
-WIDE = ("state", "name", "epoch", "val_accuracy", "val_loss", "images_per_second", "duration", "started")
+WIDE = ("state", "name", "id", "epoch", "val_accuracy", "val_loss", "images_per_second", "duration", "started")
 NARROW = ("state", "name", "id", "epoch", "val_accuracy", "val_loss", "duration")
 DELTA_COLUMN = f"{DELTA}val_accuracy"
 """The difference that is shown beside the accuracy where there is a baseline."""
@@ -20,6 +20,7 @@ MARK_WIDTH = 3
 """The cells before the first column, for the marks."""
 
 _WIDE_TABLE = 100
+_WIDEST_TABLE = 160
 _LEAST_NAME_WIDTH = 12
 _WIDTHS = {
     "state": 10,
@@ -72,6 +73,8 @@ def shown_columns(chosen: Sequence[str] | None, table_width: int, has_baseline: 
     keys = list(dict.fromkeys(chosen or ()))
     if not keys:
         keys = list(WIDE if table_width >= _WIDE_TABLE else NARROW)
+        if table_width >= _WIDEST_TABLE:
+            keys.insert(keys.index("id") + 1, "tricks")
         if has_baseline:
             keys.insert(keys.index("val_accuracy") + 1, DELTA_COLUMN)
             if table_width < _WIDE_TABLE:
