@@ -8,6 +8,7 @@ import pytest
 from textual.errors import NoWidget
 
 from keras_tricks.runs import process
+from tui.app import KerasTricksApp
 
 NAMED_KEYS = """
 space enter escape tab shift+tab up down left right home end pageup pagedown backspace delete plus minus slash
@@ -37,7 +38,11 @@ def crowded(store, monkeypatch):
 @pytest.mark.parametrize(
     ("seed", "length"), [(1, 250), pytest.param(2, 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
 )
-async def test_random_input(seed, length, crowded, make_app):
+async def test_random_input(seed, length, crowded, make_app, monkeypatch):
+    async def stay(app):
+        """Do not quit, as a click on the footer or the command palette may ask for."""
+
+    monkeypatch.setattr(KerasTricksApp, "action_quit", stay)
     draw = random.Random(seed)
     app = make_app("launch")
     past = []
@@ -60,6 +65,7 @@ async def test_random_input(seed, length, crowded, make_app):
                     await pilot.resize_terminal(*past[-1])
             except Exception as error:
                 raise AssertionError(f"after {past[-40:]}") from error
+            assert app.is_running, f"It ended after {past[-40:]}."
         await pilot.pause()
         assert app.is_running
         assert app.screen.size == app.size
