@@ -17,6 +17,7 @@ from keras_tricks.cli import (
     catalogue,
     export_command,
     inference,
+    lr_find_command,
     preview_command,
     queue_commands,
     report_command,
@@ -49,6 +50,7 @@ inference.add_to(app)
 export_command.add_to(app)
 catalogue.add_to(app)
 preview_command.add_to(app)
+lr_find_command.add_to(app)
 signal_propagation_command.add_to(app)
 serve_command.add_to(app)
 
