@@ -8,16 +8,13 @@ from datetime import datetime
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.binding import Binding
-from textual.events import Click
 from textual.geometry import Size
-from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from keras_tricks.queue import ListedLane, Listing, QueuedRun
 from tui.formats import duration, fitted, moment
 from tui.states import STATE_LOOKS
+from tui.widgets.line_table import LineTable
 
 _WIDE = 100
 _MOST_ENDED = 20
@@ -50,32 +47,22 @@ class _Cell:
     right: bool = False
 
 
-class QueueTable(ScrollView, can_focus=True):
+class QueueTable(LineTable):
     """The queue, a line for each lane and each run, below a line of headings."""
 
     COMPONENT_CLASSES = {"queue-table--header", "queue-table--cursor", "queue-table--lane", "queue-table--ended"}
 
-    BINDINGS = [
-        Binding("up,k", "go(-1)", "Up", show=False),
-        Binding("down,j", "go(1)", "Down", show=False),
-        Binding("pageup", "go_page(-1)", "Page up", show=False),
-        Binding("pagedown", "go_page(1)", "Page down", show=False),
-        Binding("home", "go_to_line(0)", "First line", show=False),
-        Binding("end", "go_to_line(-1)", "Last line", show=False),
-        Binding("enter", "open", "Open", show=False),
-    ]
-
-    class Highlighted(Message):
-        """The cursor is on another line, or on none."""
-
-    class Opened(Message):
-        """The user wants to see the run under the cursor."""
-
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[QueueLine] = []
-        self._cursor = ""
-        self._index = 0
+
+    def line_count(self) -> int:
+        """How many lines there are."""
+        return len(self.lines)
+
+    def line_key(self, index: int) -> str:
+        """The name of a line."""
+        return self.lines[index].key
 
     def chosen(self) -> QueueLine | None:
         """The line under the cursor."""
@@ -94,11 +81,7 @@ class QueueTable(ScrollView, can_focus=True):
         self.lines = _lines(listing)
         places = {line.key: place for place, line in enumerate(self.lines)}
         self.virtual_size = Size(max(1, self.size.width), len(self.lines) + 1)
-        self._go_to(places.get(self._cursor, self._index if self._cursor else _first_run(self.lines)))
-
-    def on_mount(self) -> None:
-        """Follow changes of the colours."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
+        self._stay(places, self._index if self._cursor else _first_run(self.lines))
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
@@ -110,33 +93,6 @@ class QueueTable(ScrollView, can_focus=True):
         if line.run is None:
             return [_title(line)[0]]
         return [cell.text for cell in self._cells(line.run)]
-
-    def action_go(self, lines: int) -> None:
-        """Move the cursor by some lines."""
-        self._go_to(self._index + lines)
-
-    def action_go_page(self, pages: int) -> None:
-        """Move the cursor by some screens."""
-        self._go_to(self._index + pages * max(1, self.size.height - 2))
-
-    def action_go_to_line(self, line: int) -> None:
-        """Move the cursor to a line, counted from the end if negative."""
-        self._go_to(line % max(1, len(self.lines)))
-
-    def action_open(self) -> None:
-        """Open the run under the cursor."""
-        self.post_message(self.Opened())
-
-    def on_click(self, event: Click) -> None:
-        """Move the cursor to the line, or open the run that it is on."""
-        offset = event.get_content_offset(self)
-        if offset is None or offset.y == 0:
-            return
-        index = offset.y - 1 + self.scroll_offset.y
-        if index == self._index:
-            self.action_open()
-        elif index < len(self.lines):
-            self._go_to(index)
 
     def render_line(self, y: int) -> Strip:
         """Return a line of the screen: the headings, a lane, a run, or nothing."""
@@ -216,21 +172,6 @@ class QueueTable(ScrollView, can_focus=True):
         place, state, left = 3, 10, 7
         differs = max(8, self.size.width - 14 - (place + state + name + epoch + left + added))
         return place, state, name, differs, epoch, left, added
-
-    def _go_to(self, index: int) -> None:
-        self._index = max(0, min(index, len(self.lines) - 1))
-        line = self.chosen()
-        before, self._cursor = self._cursor, line.key if line else ""
-        self._show_cursor()
-        self.refresh()
-        if self._cursor != before:
-            self.post_message(self.Highlighted())
-
-    def _show_cursor(self) -> None:
-        top, lines = self.scroll_offset.y, max(1, self.size.height - 1)
-        if not top <= self._index < top + lines:
-            y = self._index if self._index < top else self._index + 1 - lines
-            self.scroll_to(y=y, animate=False, force=True, immediate=True)
 
 
 def _lines(listing: Listing) -> list[QueueLine]:

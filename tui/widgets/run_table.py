@@ -5,46 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.binding import Binding
-from textual.events import Click
 from textual.geometry import Size
-from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from keras_tricks.runs.columns import Viewpoint, column, sorted_runs, sorts_descending
 from keras_tricks.runs.summary import RunSummary
+from tui.formats import fitted
+from tui.widgets.line_table import LineTable
 from tui.widgets.run_columns import MARK_WIDTH, Shown, cell_color, cell_text, shown_columns
 
 _MARKS = {(False, False): "  ", (True, False): "■ ", (False, True): " ★", (True, True): "■★"}
 
 
-class RunTable(ScrollView, can_focus=True):
-    """The runs, one a line, below a line of headings that a click sorts by.
-
-    It keeps no widget and no cell for a run: a thousand of them cost what is on the screen.
-    """
+class RunTable(LineTable):
+    """The runs, one a line, below a line of headings that a click sorts by."""
 
     COMPONENT_CLASSES = {"run-table--header", "run-table--cursor", "run-table--odd", "run-table--mark"}
-
-    BINDINGS = [
-        Binding("up,k", "go(-1)", "Up", show=False),
-        Binding("down,j", "go(1)", "Down", show=False),
-        Binding("pageup", "go_page(-1)", "Page up", show=False),
-        Binding("pagedown", "go_page(1)", "Page down", show=False),
-        Binding("home", "go_to_row(0)", "First run", show=False),
-        Binding("end", "go_to_row(-1)", "Last run", show=False),
-        Binding("enter", "open", "Open", show=False),
-    ]
-
-    class Highlighted(Message):
-        """The cursor is on another run, or on none."""
-
-    class Opened(Message):
-        """The user wants to see the run under the cursor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,18 +33,19 @@ class RunTable(ScrollView, can_focus=True):
         self._chosen_columns: tuple[str, ...] | None = None
         self._columns: list[Shown] = []
         self._view = Viewpoint(0.0)
-        self._cursor: Path | None = None
-        self._index = 0
 
     @property
     def columns(self) -> list[Shown]:
         """The columns that are shown, from left to right."""
         return list(self._columns)
 
-    @property
-    def cursor_index(self) -> int:
-        """The place of the run under the cursor."""
-        return self._index
+    def line_count(self) -> int:
+        """How many runs there are."""
+        return len(self.rows)
+
+    def line_key(self, index: int) -> Path:
+        """The directory of a run."""
+        return self.rows[index].directory
 
     def chosen(self) -> RunSummary | None:
         """The run under the cursor."""
@@ -85,10 +64,6 @@ class RunTable(ScrollView, can_focus=True):
         """Show these columns; None for those that fit."""
         self._chosen_columns = keys
         self._choose_columns()
-
-    def on_mount(self) -> None:
-        """Follow changes of the colours."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
 
     def on_resize(self) -> None:
         """Choose the columns that fit."""
@@ -116,37 +91,17 @@ class RunTable(ScrollView, can_focus=True):
         self.descending = not self.descending
         self._arrange()
 
-    def action_go(self, rows: int) -> None:
-        """Move the cursor by some rows."""
-        self._go_to(self._index + rows)
-
-    def action_go_page(self, pages: int) -> None:
-        """Move the cursor by some screens."""
-        self._go_to(self._index + pages * max(1, self.size.height - 2))
-
-    def action_go_to_row(self, row: int) -> None:
-        """Move the cursor to a row, counted from the end if negative."""
-        self._go_to(row % max(1, len(self.rows)))
-
-    def action_open(self) -> None:
-        """Open the run under the cursor."""
-        self.post_message(self.Opened())
-
-    def on_click(self, event: Click) -> None:
-        """Sort by the heading, move the cursor to the run, or open the run that it is on."""
-        offset = event.get_content_offset(self)
-        if offset is None:
-            return
-        if offset.y == 0:
-            self._sort_at(offset.x + self.scroll_offset.x)
-            return
-        row = offset.y - 1 + self.scroll_offset.y
-        if row >= len(self.rows):
-            return
-        if row == self._index:
-            self.action_open()
-        else:
-            self._go_to(row)
+    def click_heading(self, x: int) -> None:
+        """Sort by the column at `x`, or the other way round."""
+        left = MARK_WIDTH
+        for shown in self._columns:
+            if left <= x < left + shown.width + 2:
+                if shown.column.key == self.sort_key:
+                    self.reverse_order()
+                else:
+                    self.sort_by(shown.column.key)
+                return
+            left += shown.width + 2
 
     def render_line(self, y: int) -> Strip:
         """Return a line of the screen: the headings, a run, or nothing."""
@@ -167,7 +122,7 @@ class RunTable(ScrollView, can_focus=True):
         texts = [" " * MARK_WIDTH]
         for shown in self._columns:
             title = shown.title(self.sort_key, self.descending)
-            texts.append(f" {_fitted(title, shown.width, not shown.is_word)} ")
+            texts.append(f" {fitted(title, shown.width, not shown.is_word)} ")
         return [Segment("".join(texts), style)]
 
     def _line(self, index: int) -> list[Segment]:
@@ -184,7 +139,7 @@ class RunTable(ScrollView, can_focus=True):
             Segment(marks.ljust(MARK_WIDTH), style + self.get_component_rich_style("run-table--mark", partial=True))
         ]
         for shown in self._columns:
-            text = _fitted(cell_text(shown, row, self._view), shown.width, not shown.is_word)
+            text = fitted(cell_text(shown, row, self._view), shown.width, not shown.is_word)
             color = cell_color(shown, row, self._view)
             segments.append(Segment(f" {text} ", style + Style(color=theme[color], bold=True) if color else style))
         return segments
@@ -200,42 +155,5 @@ class RunTable(ScrollView, can_focus=True):
 
     def _arrange(self) -> None:
         self.rows = sorted_runs(self._unsorted, column(self.sort_key), self.descending, self._view)
-        places = {row.directory: place for place, row in enumerate(self.rows)}
-        place = min(self._index, max(0, len(self.rows) - 1))
         self._measure()
-        self._go_to(places.get(self._cursor, place) if self._cursor else place)
-
-    def _go_to(self, row: int) -> None:
-        self._index = max(0, min(row, len(self.rows) - 1))
-        chosen = self.chosen()
-        before, self._cursor = self._cursor, chosen.directory if chosen else None
-        self._show_cursor()
-        self.refresh()
-        if self._cursor != before:
-            self.post_message(self.Highlighted())
-
-    def _show_cursor(self) -> None:
-        top, lines = self.scroll_offset.y, max(1, self.size.height - 1)
-        if not top <= self._index < top + lines:
-            y = self._index if self._index < top else self._index + 1 - lines
-            self.scroll_to(y=y, animate=False, force=True, immediate=True)
-
-    def _sort_at(self, x: int) -> None:
-        left = MARK_WIDTH
-        for shown in self._columns:
-            if left <= x < left + shown.width + 2:
-                if shown.column.key == self.sort_key:
-                    self.reverse_order()
-                else:
-                    self.sort_by(shown.column.key)
-                return
-            left += shown.width + 2
-
-
-def _fitted(text: str, width: int, right: bool) -> str:
-    """Return `text` in exactly `width` cells."""
-    text = "".join(character if character.isprintable() else " " for character in text)
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, max(0, width - 1)) + "…"
-    return " " * (width - length) + text if right else text + " " * (width - length)
+        self._stay({row.directory: place for place, row in enumerate(self.rows)}, self._index)
