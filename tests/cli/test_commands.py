@@ -105,7 +105,7 @@ def test_a_dry_run_trains_nothing(command, tmp_path):
         (["quickstart", "--data", "Digit"], ["Did you mean digits"]),
         (["quickstart", "--trick", "mixpu"], ["There is no trick 'mixpu'. Did you mean mixup"]),
         (["quickstart", "--no-trick", "mixpu"], ["There is no trick"]),
-        (["quickstart", "--trick", "mixup.beta=1"], ["mixup has no parameter 'beta'. It has: alpha."]),
+        (["quickstart", "--trick", "mixup.beta=1"], ["mixup has no parameter 'beta'. It has: alpha, per_image."]),
         (["quickstart", "--trick", "mixup.alpha=11"], ["mixup.alpha", "less than or equal to 10", "11"]),
         (["quickstart", "--trick", "mixup.alpha"], ["Expected a trick's name or name.parameter=value"]),
         (["quickstart", "--set", "epochs=abc"], ["epochs: input should be a valid integer", "abc"]),
