@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.widgets import Static
+from textual.widgets.data_table import RowKey
 
 from keras_tricks.ablation import PairedDifference
 from keras_tricks.runs import schema
 from tui.app import KerasTricksApp
+from tui.messages import RunsCompared
+from tui.run_comparer import Comparison
 from tui.run_lister import RunLister
 from tui.screens.compare import CompareScreen
 from tui.screens.live import LiveScreen
@@ -94,6 +97,8 @@ async def test_the_views(app, six_runs, until, size):
         assert app.screen.query_one(ValueTable).cursor_row == 2, "The cursor stays."
 
         await pilot.press("d")
+        await pilot.press("enter")
+        assert isinstance(app.screen, CompareScreen), "A field is no run."
         assert cells(app, DifferenceTable) == [
             ["seed", "0", "1", "2", "0", "1", "2"],
             ["mixup", "off", "off", "off", "on", "on", "on"],
@@ -197,6 +202,10 @@ async def test_marks_go_runs_open_and_what_cannot_be_read_is_named(app, six_runs
         assert words(app, "#letters") == "✗ gone: it is not there any more."
         six_runs.rewrite_status(six_runs.root / MIXED[0], last={"val_accuracy": 0.5})
         await until(pilot, lambda: cells(app, ValueTable)[1][3] == ".5000")
+        app.screen.on_runs_compared(RunsCompared(Comparison()))
+        app.screen._row_chosen(ValueTable.RowSelected(app.screen.query_one(ValueTable), 0, RowKey(PLAIN[0])))
+        assert isinstance(app.screen, CompareScreen), "The row of a run that has gone opens nothing."
+        await until(pilot, lambda: app.screen.query_one(ValueTable).row_count == 2)
         await pilot.press("t", "u")
         await until(pilot, lambda: app.screen.query_one(ValueTable).row_count == 1)
         assert app.selection.marked == [six_runs.root / MIXED[0], six_runs.root / "gone"]

@@ -117,7 +117,9 @@ class CompareScreen(ModeScreen):
     @on(ValueTable.RowSelected)
     def _row_chosen(self, event: ValueTable.RowSelected) -> None:
         event.stop()
-        self.app.open_run(self._directory(event.row_key.value))
+        directory = self._directory(event.row_key.value)
+        if directory is not None:
+            self.app.open_run(directory)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what needs runs, or the table."""
@@ -152,16 +154,16 @@ class CompareScreen(ModeScreen):
 
     def action_baseline(self) -> None:
         """Compare with the run under the cursor."""
-        name = self.query_one(ValueTable).chosen()
-        if name is not None:
-            self.app.selection.baseline = self._directory(name)
+        directory = self._directory(self.query_one(ValueTable).chosen())
+        if directory is not None:
+            self.app.selection.baseline = directory
             self._look()
 
     def action_unmark(self) -> None:
         """Take the mark of the run under the cursor away."""
-        name = self.query_one(ValueTable).chosen()
-        if name is not None:
-            self.app.selection.toggle(self._directory(name))
+        directory = self._directory(self.query_one(ValueTable).chosen())
+        if directory is not None:
+            self.app.selection.toggle(directory)
             self._look()
 
     def action_export(self) -> None:
@@ -187,8 +189,9 @@ class CompareScreen(ModeScreen):
         if self.query("#letters"):
             self._show_letters()
 
-    def _directory(self, run_id: str | None) -> Path:
-        return next(run.summary.directory for run in self._comparison.runs if run.summary.id == run_id)
+    def _directory(self, row: str | None) -> Path | None:
+        """The run of a row; None for a row of another table, and for a run that has just gone."""
+        return next((run.summary.directory for run in self._comparison.runs if run.summary.id == row), None)
 
     @property
     def _view(self) -> str:
