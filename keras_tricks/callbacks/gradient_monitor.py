@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -26,7 +26,7 @@ class GradientMonitor:
 
     Args:
         model: A compiled model that `fit` has not traced yet. Its optimizer is watched from then on; of one that is not
-            built nothing is measured.
+            built nothing is measured, nor of one that is watched inside the scope of a strategy.
     """
 
     def __init__(self, model: keras.Model):
@@ -38,10 +38,11 @@ class GradientMonitor:
             optimizer = optimizer.inner_optimizer
         self._layers: list[str] = []
         backend = keras.backend.backend()
-        self._watches = backend != "jax" and model.built and bool(model.trainable_variables)
+        self._watches = backend != "jax" and model.built and bool(model.trainable_variables) and not _in_scope()
         if not self._watches:
             return
-        self._values = _Values(model, 1 + (0 if self._clipping is None else len(model.trainable_variables)))
+        count = 0 if self._clipping is None else len(model.trainable_variables)
+        self._values = _GraphValues(model, count) if backend == "tensorflow" else _Values(count)
         before_updates(optimizer, self._look_at_norm, first=True)
         if self._clipping is not None:
             before_updates(optimizer, self._look_at_clipping)
@@ -87,61 +88,73 @@ class GradientMonitor:
         return gradients
 
 
+def _in_scope() -> bool:
+    """Whether this is inside the scope of a strategy, where every new variable would be one of its own."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return tf.distribute.has_strategy()
+
+
 class _Values:
-    """Numbers that a step leaves behind if somebody wants them."""
+    """Numbers that an eager step leaves behind if somebody wants them: the norm, and `count` more."""
 
-    def __init__(self, model: keras.Model, count: int):
+    def __init__(self, count: int):
         self._waits = False
-        self._numbers: list[Any] = [math.nan] * count
-        self._is_graph = keras.backend.backend() == "tensorflow"
-        if not self._is_graph:
-            return
-        import tensorflow as tf
-
-        # A flag on the device would be waited for; XLA wants it there.
-        place = contextlib.nullcontext() if model.jit_compile else tf.device("CPU:0")
-        with place:
-            self._wanted = tf.Variable(False, trainable=False, name="wanted")
-        with model.distribute_strategy.scope():
-            self._tensor = tf.Variable(
-                tf.fill([count], math.nan),
-                trainable=False,
-                name="measured",
-                # Each replica has its own copy, of the same values, and writes it without the others.
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
+        self._lengths = (1, count)
+        self._parts: list[list[Any]] = []
 
     def want(self) -> None:
+        """Keep the numbers of the next step."""
         self._waits = True
-        self._numbers = [math.nan] * len(self._numbers)
-        if self._is_graph:
-            import tensorflow as tf
+        self._parts = [[math.nan] * length for length in self._lengths]
 
-            self._tensor.assign(tf.fill([len(self._numbers)], math.nan))
-            self._wanted.assign(True)
+    def put(self, place: int, measure: Callable[[], list[Any]]) -> None:
+        """Keep the numbers that `measure` returns as part `place`, if they are wanted."""
+        if self._waits:
+            self._parts[place] = measure()
 
-    def put(self, start: int, measure: Any) -> None:
-        """Keep the numbers that `measure` returns from place `start` on, if they are wanted."""
-        if not self._is_graph:
-            if self._waits:
-                self._numbers[start:] = measure()
-            return
+    def take(self) -> list[float] | None:
+        """Return the numbers that were kept since `want`, and want no more; None if nobody wanted any."""
+        if not self._waits:
+            return None
+        self._waits = False
+        return [float(ops.convert_to_numpy(each)) for part in self._parts for each in part]
+
+
+class _GraphValues(_Values):
+    """The same for a step that TensorFlow has compiled."""
+
+    def __init__(self, model: keras.Model, count: int):
+        import tensorflow as tf
+
+        super().__init__(count)
+        # A flag on the device would be waited for; XLA wants all there. No variables of a strategy: several workers
+        # would have to make them together, and only the chief has rows. Its replicas write the same values.
+        is_compiled = model.jit_compile and model.distribute_strategy.num_replicas_in_sync == 1
+        with contextlib.nullcontext() if is_compiled else tf.device("CPU:0"):
+            self._wanted = tf.Variable(False, trainable=False, name="wanted")
+            self._variables = [tf.Variable([math.nan] * length, trainable=False) for length in self._lengths]
+
+    def want(self) -> None:
+        super().want()
+        for variable, nothing in zip(self._variables, self._parts, strict=True):
+            variable.assign(nothing)
+        self._wanted.assign(True)
+
+    def put(self, place: int, measure: Callable[[], list[Any]]) -> None:
         import tensorflow as tf
 
         def keep():
             numbers = tf.stack([tf.cast(each, tf.float32) for each in measure()])
-            whole = tf.convert_to_tensor(self._tensor)
-            self._tensor.assign(tf.concat([whole[:start], numbers, whole[start + numbers.shape[0] :]], axis=0))
+            missing = self._lengths[place] - numbers.shape[0]
+            self._variables[place].assign(tf.pad(numbers, [[0, missing]], constant_values=math.nan))
             return tf.constant(0)
 
         tf.cond(self._wanted, keep, lambda: tf.constant(0))
 
     def take(self) -> list[float] | None:
-        if not self._waits:
-            return None
-        self._waits = False
-        if self._is_graph:
-            self._wanted.assign(False)
-            return ops.convert_to_numpy(self._tensor).tolist()
-        return [each if isinstance(each, float) else float(ops.convert_to_numpy(each)) for each in self._numbers]
+        self._parts = [variable.numpy().tolist() for variable in self._variables]
+        self._wanted.assign(False)
+        return super().take()

@@ -196,6 +196,9 @@ def test_two_processes_are_as_one_also_when_one_of_them_overflows(tmp_path, unbr
     assert codes == [0, 0], outputs
     assert_same_end(directory, unbroken)
     assert Run(directory).status().state == "finished"
+    norms = [Run(path).metrics().series("gradient_norm", "step") for path in (directory, unbroken)]
+    assert norms[0][0] == norms[1][0] != []
+    np.testing.assert_allclose(norms[0][1], norms[1][1], rtol=1e-3)
 
     first, second = (json.loads((tmp_path / f"{index}.json").read_text()) for index in range(2))
     assert first == second
