@@ -85,7 +85,7 @@ def test_adding_starts_the_runner_which_trains_each_seed(command, root):
     assert "finished" in out, "What has ended is there too."
     assert "stops now" in command("stop", "--now")[1]
     until(lambda: second.status().state == "stopped")
-    until(lambda: "no runner, the last one ended: it was asked to stop; 1 run waiting" in command("ls")[1])
+    until(lambda: "no runner, the last one ended: it was asked to stop; 0 runs waiting" in command("ls")[1])
 
 
 def test_times_gives_each_run_the_next_seed(add, root):

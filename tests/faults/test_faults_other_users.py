@@ -12,12 +12,12 @@ from keras_tricks import runs
 
 SCRIPT = """
 import os, pathlib, sys
-from keras_tricks.cli.runs_commands import list_all
+from keras_tricks.cli.run_lists import list_all
 
 # Once as root, who may read all that Python itself has to load.
-list_all(pathlib.Path(sys.argv[1]).parent, as_json=False)
+list_all(runs_dir=pathlib.Path(sys.argv[1]).parent)
 os.setuid(65534)
-list_all(pathlib.Path(sys.argv[1]), as_json=False)
+list_all(runs_dir=pathlib.Path(sys.argv[1]))
 """
 
 
