@@ -14,7 +14,7 @@ from keras_tricks.runs import schema
 from keras_tricks.runs.schema import MetricRow, RunError
 
 _BLOCK_BYTES = 1 << 20
-_REMEMBERED_BYTES = 64
+_REMEMBERED_BYTES = 4096
 
 
 class JsonLines:

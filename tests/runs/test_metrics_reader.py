@@ -155,6 +155,16 @@ def test_another_file_is_read_from_its_start(tmp_path_factory, old, new, how):
     assert seen(history.rows) == expected(new)
 
 
+def test_a_file_written_anew_that_ends_alike_is_noticed(path):
+    row = {"kind": "step", "t": 1e9, "attempt": 1, "epoch": 0, "step": 1, "values": {"loss": 0.0}}
+    write(path, line(row))
+    history = MetricsHistory(path)
+    history.update()
+    write(path, line({**row, "t": 3e9}))
+    assert [row.t for row in history.update()] == [3e9]
+    assert history.restarted
+
+
 def test_a_longer_file_with_the_number_of_the_old_one_is_noticed(path):
     row = {"kind": "step", "t": 1.0, "attempt": 1, "epoch": 0, "step": 1, "values": {"loss": 2.0}}
     write(path, line(row) * 3)
