@@ -1,4 +1,4 @@
-"""Take the pictures of the README: `python -m tests.pictures RUNS`, with an ablation that `keras-tricks ablate` trained."""
+"""Take the pictures of the README: `python -m tests.pictures RUNS`, with the runs of a `keras-tricks ablate`."""
 
 from __future__ import annotations
 

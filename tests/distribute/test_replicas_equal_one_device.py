@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason=
 STEPS, BATCH = 10, 16
 TOLERANCE = {"float32": 1e-6, "mixed_float16": 1e-3}
 RATE = 0.02
-"""Moves the weights by 0.1 in all. At 0.1 CPUs that also add up in float16 part from float32 by 2.6e-3 on one device."""
+"""Moves the weights by 0.1 in all. At 0.1 a CPU that adds up in float16 parts from float32 by 2.6e-3 on one device."""
 
 
 def network(batch_norm=False):

@@ -125,29 +125,10 @@ def test_the_examples_of_the_syntax_are_examples():
         parse_filter(example, names)
 
 
-fragments = st.sampled_from(
-    [
-        "val_accuracy",
-        "trick",
-        "state",
-        "seed",
-        "age",
-        ":",
-        ">",
-        "<=",
-        "!=",
-        "=",
-        ".9",
-        "2h",
-        "-",
-        "!",
-        "(",
-        ")",
-        " ",
-        " or ",
-    ]
-    + [",", "*", "?", "'", '"', "[", "]", "mixup", "mixup.alpha", "finished", "big", "\0", "nan", "1e999", "9" * 50]
-)
+SIGNS = (":", ">", "<=", "!=", "=", "-", "!", "(", ")", " ", " or ", ",", "*", "?", "'", '"', "[", "]", "\0")
+WORDS = ("val_accuracy", "trick", "state", "seed", "age", "mixup", "mixup.alpha", "finished", "big")
+NUMBERS = (".9", "2h", "nan", "1e999", "9" * 50)
+fragments = st.sampled_from((*SIGNS, *WORDS, *NUMBERS))
 texts = st.one_of(st.text(max_size=30), st.lists(fragments, max_size=12).map("".join))
 
 
