@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from textual.app import App
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import OptionList, Static
 
@@ -355,3 +356,15 @@ def test_nearest_and_sparkline():
     assert [nearest(x, place) for place in (-5, 1.4, 1.6, 3.1, 9)] == [0, 0, 1, 2, 2]
     assert sparkline([0, 50, 100, None, math.nan], 6, 100) == " ▁▅█  "
     assert sparkline([1], 0, 100) == ""
+
+
+async def test_a_plot_without_room_draws_nothing():
+    plot = Plot()
+    app = type("PlotApp", (App,), {"compose": lambda self: iter([plot])})()
+    async with app.run_test(size=(11, 6)) as pilot:
+        plot.scatter(np.arange(4.0), np.arange(4.0), marker="◆")
+        await pilot.pause()
+        assert min(plot._scale_rectangle.size) < 1
+        await pilot.resize_terminal(40, 12)
+        await pilot.pause()
+        assert any("◆" in line.text for line in map(plot.query_one("#plot").render_line, range(8)))

@@ -149,6 +149,9 @@ class Plot(PlotWidget, can_focus=False):
 
     def _render_plot(self) -> None:
         canvas = self.query_one("#plot", _Canvas)
+        if min(self._scale_rectangle.size) < 1:
+            # Without room inside, points would stand on the border, where a tick cannot be drawn over them.
+            return
         with canvas.batch_refresh():
             super()._render_plot()
             if self.cursor is not None and self._x_min <= self.cursor <= self._x_max:
