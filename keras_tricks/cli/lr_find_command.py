@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_tricks import presets
 from keras_tricks.cli.options import AsJson, print_json, print_table, quiet_import, say
 from keras_tricks.cli.recipe_options import Data, DataDir, RecipeName, Settings, Tricks, Without, changed_recipe
-from keras_tricks.rate_range import RateRange, plot_rate_ranges
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.tricks import LinearScaling
+
+if TYPE_CHECKING:
+    from keras_tricks.rate_range import RateRange
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,6 +51,7 @@ def lr_find(
     recipes = [changed.changed(batch_size=size) for size in sizes]
     with quiet_import():
         from keras_tricks.find_rates import find_rates, load_data
+        from keras_tricks.rate_range import plot_rate_ranges
     data_set = load_data(changed)
     found = []
     for each in recipes:
