@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -16,12 +17,13 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import ContentSwitcher, DataTable, Footer, OptionList, Static
+from textual.widgets import ContentSwitcher, Footer, OptionList, Static
 
 from keras_tricks.predictions import ClassScore, Predictions, WorstImage
 from keras_tricks.runs import RunError, schema
 from tui.formats import share, shortened
 from tui.widgets.confusion_matrix import ConfusionMatrix
+from tui.widgets.fitted_table import FittedTable
 from tui.widgets.image_preview import ImagePreview
 
 if TYPE_CHECKING:
@@ -91,8 +93,8 @@ class PredictionsScreen(ModalScreen[None]):
             with Vertical(id="matrix"):
                 yield ConfusionMatrix()
                 yield Static(id="cell")
-            yield DataTable(id="classes", cursor_type="row")
-            yield DataTable(id="pairs", cursor_type="row")
+            yield FittedTable(id="classes", cursor_type="row")
+            yield FittedTable(id="pairs", cursor_type="row")
             with Horizontal(id="worst"):
                 yield OptionList(id="worst-list", compact=True)
                 with Vertical(id="worst-image"):
@@ -102,7 +104,6 @@ class PredictionsScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Read the file."""
-        self.query_one("#pairs", DataTable).add_columns("class", "taken for", "images", "of the class")
         self._show_title()
         self.set_interval(1, self._show_progress)
         self._start_reading()
@@ -213,24 +214,20 @@ class PredictionsScreen(ModalScreen[None]):
             ("class", lambda score: 0.0),
         )
         name, key = orders[self._order % len(orders)]
-        table = self.query_one("#classes", DataTable)
-        table.clear(columns=True)
         titles = ("class", "recall", "", "precision", "images", "correct")
-        table.add_columns(*(f"{title}▲" if title == name else title for title in titles))
-        table.add_rows(_class_row(score) for score in sorted(self._predictions.scores, key=key))
+        self.query_one("#classes", FittedTable).fill(
+            [Text(f"{title}▲" if title == name else title) for title in titles],
+            [(None, _class_row(score)) for score in sorted(self._predictions.scores, key=key)],
+        )
 
     def _show_pairs(self) -> None:
         assert self._predictions is not None
-        table = self.query_one("#pairs", DataTable)
-        table.clear()
-        table.add_rows(
-            (
-                Content(shortened(pair.true, 30)),
-                Content(shortened(pair.predicted, 30)),
-                str(pair.count),
-                share(pair.share),
-            )
+        rows = (
+            (shortened(pair.true, 30), shortened(pair.predicted, 30), str(pair.count), share(pair.share))
             for pair in self._predictions.confusions[:_MOST_PAIRS]
+        )
+        self.query_one("#pairs", FittedTable).fill(
+            _texts("class", "taken for", "images", "of the class"), [(None, _texts(*row)) for row in rows]
         )
 
     def _show_worst(self) -> None:
@@ -289,10 +286,20 @@ class PredictionsScreen(ModalScreen[None]):
         self.post_message(self.Evaluated(reason if self._child.returncode else ""))
 
 
-def _class_row(score: ClassScore) -> tuple[Content | str, ...]:
+def _class_row(score: ClassScore) -> list[Text]:
     bar = "" if score.recall is None else "█" * round(_BAR * score.recall)
-    name = Content(shortened(score.name, 30))
-    return name, share(score.recall), bar, share(score.precision), str(score.images), str(score.correct)
+    return _texts(
+        shortened(score.name, 30),
+        share(score.recall),
+        bar,
+        share(score.precision),
+        str(score.images),
+        str(score.correct),
+    )
+
+
+def _texts(*words: str) -> list[Text]:
+    return [Text(word) for word in words]
 
 
 def _mark(image: WorstImage) -> str:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
-from textual.widgets import DataTable
 
 from keras_tricks.runs.columns import Value, column, sorts_descending
 from keras_tricks.runs.comparison import ComparedRun, recipe_differences
 from tui.column_text import difference, middle_shortened
 from tui.formats import NOTHING, number, share, shortened
 from tui.states import STATE_LOOKS
+from tui.widgets.fitted_table import FittedTable
 
 _NAME_WIDTH = 24
 
 
-class _Table(DataTable[Text]):
+class _Table(FittedTable):
     """A table that is drawn anew only if something in it changed; the cursor stays on its row."""
 
     def __init__(self, id: str) -> None:
@@ -30,15 +30,12 @@ class _Table(DataTable[Text]):
             return None
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
 
-    def _fill(self, headings: Sequence[Text], rows: Sequence[tuple[str, Sequence[Text]]]) -> None:
+    def _show_rows(self, headings: Sequence[Text], rows: Sequence[tuple[str, Sequence[Text]]]) -> None:
         if (headings, rows) == self._shown:
             return
         self._shown = (headings, rows)
         chosen, x = self.chosen(), self.scroll_x
-        self.clear(columns=True)
-        self.add_columns(*headings)
-        for key, cells in rows:
-            self.add_row(*cells, key=key)
+        self.fill(headings, rows)
         if chosen in [key for key, _ in rows]:
             self.move_cursor(row=self.get_row_index(chosen or ""), animate=False)
         self.scroll_to(x=x, animate=False)
@@ -54,7 +51,7 @@ class ValueTable(_Table):
         for metric in metrics:
             headings += [_right(column(metric).title), _right("Δ"), _right("best"), _right("at")]
         width = max((len(run.letter) for run in runs), default=0) + 1
-        self._fill(headings, [(run.summary.id, self._cells(run, metrics, base, width)) for run in runs])
+        self._show_rows(headings, [(run.summary.id, self._cells(run, metrics, base, width)) for run in runs])
 
     def _cells(self, run: ComparedRun, metrics: Sequence[str], base: ComparedRun | None, width: int) -> list[Text]:
         theme = self.app.theme_variables
@@ -100,7 +97,7 @@ class DifferenceTable(_Table):
                 any_recipe = any(run.summary.facts.recipe for run in runs)
                 words = "The recipes are equal." if any_recipe else "None of the runs has a recipe."
             rows = [("", [Text(words), *(Text("") for _ in runs)])]
-        self._fill(headings, rows)
+        self._show_rows(headings, rows)
 
 
 def _right(text: str, style: str = "") -> Text:
