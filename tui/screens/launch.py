@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tui.app import KerasTricksApp
 
 _FIRST_RECIPE = "quickstart"
+_FIRST_PAINT_S = 0.05
+"""How long the panels wait with their fields after the screen has its layout: Textual paints nothing before that."""
 
 
 class LaunchScreen(RunReports, LaunchActions, RecipeActions):
@@ -111,7 +113,7 @@ class LaunchScreen(RunReports, LaunchActions, RecipeActions):
         self._list_recipes()
         self._show_draft()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._mark_panel(self.focused))
-        self.call_after_refresh(self._fill)
+        self.call_after_refresh(self.set_timer, _FIRST_PAINT_S, self._fill)
         self.set_interval(5, self.read_runs)
 
     def on_screen_resume(self) -> None:

@@ -30,11 +30,12 @@ class FieldRow(Horizontal):
         super().__init__()
         self.where = where
         self.editor = editor
-        self._label = where.rpartition(".")[2]
+        self._title = where.rpartition(".")[2]
+        self._label = Label(self._title, classes="field-name")
 
     def compose(self) -> ComposeResult:
         """Yield the name and the editor."""
-        yield Label(self._label, classes="field-name")
+        yield self._label
         yield self.editor
 
     def show(self, text: str, wrong: bool) -> None:
@@ -42,7 +43,7 @@ class FieldRow(Horizontal):
         self.editor.load(text)
         if wrong != self.has_class("-wrong"):
             self.set_class(wrong, "-wrong")
-            self.query_one(Label).update(f"✗ {self._label}" if wrong else self._label)
+            self._label.update(f"✗ {self._title}" if wrong else self._title)
 
 
 class SetupPanel(VerticalScroll, can_focus=False):

@@ -27,17 +27,15 @@ class TrickRow(Horizontal):
         super().__init__(classes="-on" if draft.is_on(trick.name) else "")
         self.trick = trick
         self._draft = draft
+        self._rows: list[FieldRow] = []
         texts = (trick.name, trick.name.replace("_", " "), trick.summary(), trick.source.paper, trick.group)
         self._words = " ".join(texts).lower()
 
     def compose(self) -> ComposeResult:
-        """Yield the switch, the summary, and a row for each parameter."""
+        """Yield the switch and the summary; a row for each parameter comes when the trick is first on."""
         yield TrickSwitch(self.trick.name, self._draft.is_on(self.trick.name))
         with Vertical(classes="trick-body"):
             yield Static(classes="trick-note")
-            for parameter, field in self.trick.model_fields.items():
-                where = f"{self.trick.name}.{parameter}"
-                yield FieldRow(where, editor_for(where, field, self._draft.text(where)))
 
     def matches(self, words: list[str]) -> bool:
         """Whether all words are in its name, summary, paper or group; `on` and `off` ask for its state."""
@@ -60,7 +58,14 @@ class TrickRow(Horizontal):
         if note.content != words:
             note.update(words)
         note.display = name in problems or not on or not self.trick.model_fields
-        for row in self.query(FieldRow):
+        if on and not self._rows:
+            self._rows = [
+                FieldRow(where, editor_for(where, field, draft.text(where)))
+                for parameter, field in self.trick.model_fields.items()
+                for where in [f"{name}.{parameter}"]
+            ]
+            self.query_one(".trick-body").mount_all(self._rows)
+        for row in self._rows:
             row.display = on
             row.show(draft.text(row.where), row.where in problems)
 
