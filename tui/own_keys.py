@@ -1,4 +1,4 @@
-"""What is wrong with the keys that the user set: ids that are unknown, and keys that have two meanings."""
+"""What is wrong with the keys that the user set: unknown ids, keys that no keyboard has, keys with two meanings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from textual.app import App
 from textual.binding import Binding
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
+
+_MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
+_NAMED_KEYS = frozenset({*(key.value for key in Keys), *KEY_NAME_REPLACEMENTS.values()})
 
 
 def named_bindings(owner: type) -> dict[str, Binding]:
@@ -24,6 +28,10 @@ def key_problems(own_keys: Mapping[str, str], owners: Iterable[type]) -> dict[st
     """
     groups = [named_bindings(owner) for owner in owners]
     problems = {name: "no such id" for name in own_keys if not any(name in group for group in groups)}
+    for name, text in own_keys.items():
+        unknown = [key for key in _keys(text) if not _is_key(key)]
+        if unknown and name not in problems:
+            problems[name] = f"there is no key {', '.join(map(repr, unknown))}"
     everywhere = {name: binding for group in groups for name, binding in group.items() if name.startswith("app.")}
     for group in groups:
         together = {**everywhere, **group}
@@ -38,3 +46,8 @@ def key_problems(own_keys: Mapping[str, str], owners: Iterable[type]) -> dict[st
 
 def _keys(text: str) -> list[str]:
     return App._normalize_keymap({"": text})[""].split(",")
+
+
+def _is_key(name: str) -> bool:
+    *modifiers, key = name.split("+")
+    return _MODIFIERS.issuperset(modifiers) and (key in _NAMED_KEYS or key_to_character(key) is not None)

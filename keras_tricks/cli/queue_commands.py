@@ -90,6 +90,7 @@ def list_queue(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
                         "runner": lane.state,
                         "pid": lane.pid,
                         "reason": lane.reason,
+                        "shares_with": lane.shares_with,
                         "runs": [_document(run) for run in lane.runs],
                     }
                     for lane in listing.lanes
@@ -209,7 +210,8 @@ def _runner_line(lane: ListedLane) -> str:
         "gone": "its runner was killed; `keras-tricks queue start` goes on",
         "none": "no runner" + (f", the last one ended: {lane.reason}" if lane.reason else ""),
     }[lane.state]
-    return f"lane {lane.name}: {runner}; {waiting}"
+    shared = f"; the lane {' and '.join(lane.shares_with)} uses its devices too" if lane.shares_with else ""
+    return f"lane {lane.name}: {runner}; {waiting}{shared}"
 
 
 def _document(run: QueuedRun) -> dict[str, Any]:

@@ -44,6 +44,13 @@ def lane_environment(lane: str, environment: Mapping[str, str]) -> dict[str, str
     return changed
 
 
+def shares_devices(lane: str, other: str) -> bool:
+    """Whether two lanes may train on one device at once, as `all` does with every GPU."""
+    if "cpu" in (lane, other):
+        return lane == other
+    return DEFAULT_LANE in (lane, other) or not set(_numbers(lane)).isdisjoint(_numbers(other))
+
+
 def lane_order(lane: str) -> tuple[str, list[int]]:
     """Return what to sort lanes by: `all`, `cpu`, then GPUs by number."""
     return lane[:3], _numbers(lane)

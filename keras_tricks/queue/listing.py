@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from keras_tricks.presets import command
+from keras_tricks.queue.lane import shares_devices
 from keras_tricks.queue.order import Item
 from keras_tricks.queue.run_queue import Lane, RunQueue
 from keras_tricks.recipe import Recipe, RecipeError
@@ -50,6 +52,7 @@ class ListedLane:
         since: When that runner was started, in seconds since 1970.
         reason: Why the last runner ended, if none is alive.
         runs: The runs that are trained or wait, in their order.
+        shares_with: The other lanes that train on some of its devices now, while it does.
     """
 
     name: str
@@ -58,11 +61,16 @@ class ListedLane:
     since: float | None
     reason: str
     runs: tuple[QueuedRun, ...]
+    shares_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The queue at one look; `ended` holds what the lanes were done with since their runners started, newest first."""
+    """The queue at one look.
+
+    `ended` holds what the lanes were done with since their runners started, newest first. A run that somebody resumed
+    is not among it while it is trained.
+    """
 
     lanes: tuple[ListedLane, ...]
     ended: tuple[QueuedRun, ...]
@@ -96,12 +104,15 @@ class QueueLister:
             RunError: It cannot be read.
         """
         queue = self._queue.read()
-        lanes = tuple(self._lane(lane) for lane in queue.lanes)
+        alive = [lane.name for lane in queue.lanes if lane.is_alive]
+        lanes = tuple(self._lane(lane, alive) for lane in queue.lanes)
         since = {lane.name: lane.runner.started for lane in queue.lanes if lane.runner is not None}
         ended = []
         for entry in reversed(queue.ended):
             if entry.ended >= since.get(entry.lane, 0.0):
                 summary, differs = self._read(entry.run)
+                if summary.is_live:
+                    continue
                 if entry.reason is not None and not summary.error:
                     summary = replace(summary, error=entry.reason)
                 ended.append(QueuedRun(summary, entry.lane, None, entry.added, entry.ended, differs))
@@ -109,7 +120,7 @@ class QueueLister:
         self._known = {name: value for name, value in self._known.items() if name in here}
         return Listing(lanes, tuple(ended))
 
-    def _lane(self, lane: Lane) -> ListedLane:
+    def _lane(self, lane: Lane, alive: Sequence[str]) -> ListedLane:
         taken = sum(item.begun is not None for item in lane.items)
         runs = tuple(self._run(lane.name, item, index + 1 - taken) for index, item in enumerate(lane.items))
         state: RunnerState
@@ -120,7 +131,9 @@ class QueueLister:
         runner = lane.runner if lane.is_alive else None
         reason = "" if lane.runner is None or lane.is_alive else lane.runner.reason or ""
         pid, since = (runner.pid, runner.started) if runner is not None else (None, None)
-        return ListedLane(lane.name, state, pid, since, reason, runs)
+        others = [other for other in alive if lane.is_alive and other != lane.name]
+        shares_with = tuple(other for other in others if shares_devices(lane.name, other))
+        return ListedLane(lane.name, state, pid, since, reason, runs, shares_with)
 
     def _run(self, lane: str, item: Item, place: int) -> QueuedRun:
         summary, differs = self._read(item.run)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from keras_tricks import tricks
 from keras_tricks.presets import presets
 from keras_tricks.queue import QueueLister, RunQueue, lane_name, place_of
-from keras_tricks.queue.lane import lane_environment
+from keras_tricks.queue.lane import lane_environment, shares_devices
 from keras_tricks.queue.order import Order
 from keras_tricks.runs import RunError, list_runs
 
@@ -203,6 +203,14 @@ def test_a_lane_shows_its_devices_only():
     for hidden in ("", "-1"):
         with pytest.raises(RunError, match="shows 0"):
             lane_environment("gpu0", {"CUDA_VISIBLE_DEVICES": hidden})
+
+
+def test_which_lanes_train_on_the_same_devices():
+    lanes = ("all", "cpu", "gpu0", "gpu0,3", "gpu1,2")
+    shared = {
+        frozenset((one, other)) for one in lanes for other in lanes if one != other and shares_devices(one, other)
+    }
+    assert shared == {frozenset(("all", gpu)) for gpu in lanes[2:]} | {frozenset(("gpu0", "gpu0,3"))}
 
 
 def test_places():

@@ -152,7 +152,8 @@ def test_lanes_run_side_by_side_with_their_devices(queue, add, until, monkeypatc
     until(lambda: all(state(run) == "running" for run in runs))
     devices = [(run.directory / "devices").read_text() for run in runs]
     assert devices == ["GPU-aa,GPU-bb,GPU-cc", "-1", "GPU-bb", "GPU-aa,GPU-cc"]
-    assert [lane.name for lane in queue.read().lanes] == ["all", "cpu", "gpu0,2", "gpu1"]
+    shared = {lane.name: lane.shares_with for lane in QueueLister(queue.root).look().lanes}
+    assert shared == {"all": ("gpu0,2", "gpu1"), "cpu": (), "gpu0,2": ("all",), "gpu1": ("all",)}
     with pytest.raises(RunError, match="no GPU 3"):
         queue.ensure_runner("gpu3")
 

@@ -49,12 +49,14 @@ def test_over_ssh_it_looks_and_moves_less(make_app, monkeypatch, folder):
 
 
 async def test_help_begins_with_the_mode_and_names_the_keys_of_ones_own(folder, make_app):
-    Preferences(keys={"live.zoom": "f8", "live.stop": "x", "launch.launch": "a,f5", "app.help": "?"}).save()
+    keys = {"live.zoom": "f8", "live.stop": "x", "launch.launch": "a,f5", "app.help": "?", "live.log_y": "ctrl+shfit"}
+    Preferences(keys=keys).save()
     async with make_app("queue").run_test(size=(80, 20)) as pilot:
         await pilot.press("question_mark")
         lines = str(pilot.app.screen.query_one(HelpText).render()).splitlines()
-    assert [line.split() for line in lines[1:3]] == [
+    assert [line.split() for line in lines[1:4]] == [
         ["live.stop", "✗", "no", "such", "id"],
+        ["live.log_y", "✗", "there", "is", "no", "key", "'ctrl+shfit'"],
         ["launch.launch", "✗", "a", "is", "the", "key", "of", "launch.queue", "too"],
     ]
     assert lines.index("Queue") < lines.index("Launch")

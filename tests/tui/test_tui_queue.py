@@ -8,7 +8,7 @@ from textual.widgets import Input, Static
 
 from keras_tricks.presets import presets
 from keras_tricks.queue import RunQueue
-from keras_tricks.runs import request_stop
+from keras_tricks.runs import request_stop, spawn
 from tui.screens import queue as queue_screen
 from tui.screens.live import LiveScreen
 from tui.widgets.queue_detail import QueueDetail
@@ -153,6 +153,11 @@ async def test_a_lane_is_started_watched_and_stopped(app, add, queue, until):
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LiveScreen))
         assert app.watched == second.directory
+
+        spawn(second, resume=True, trainer=COMMAND)
+        await until(pilot, lambda: second.status().state == "running", seconds=60)
+        await pilot.press("5")
+        await until(pilot, lambda: f"ended {second.id}" not in lines(app))
 
 
 async def test_what_is_wrong_is_said(app, add, queue, until):

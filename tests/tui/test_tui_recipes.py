@@ -118,3 +118,8 @@ async def test_a_recipe_that_cannot_be_saved_keeps_its_edits(app, until):
         await type_name(pilot, "mine")
         await until(pilot, lambda: any("cannot be written" in notice.message for notice in app._notifications))
         assert app.screen.draft.recipe.epochs == 7
+        recipes_directory().unlink()
+        await pilot.press("ctrl+s")
+        assert app.screen.query_one("#name", Input).value == "mine", "What was typed is proposed again."
+        await pilot.press("enter")
+        await until(pilot, lambda: "mine" in app.screen.own_recipes)

@@ -36,6 +36,9 @@ class RecipeActions(ModeScreen):
         Binding("D", "delete", "Delete", key_display="D", show=False, id="launch.delete"),
     ]
 
+    _unsaved_name = ""
+    """The name under which a recipe could not be saved, to propose again."""
+
     @property
     def draft(self) -> Draft:
         """The recipe that is being edited."""
@@ -59,7 +62,7 @@ class RecipeActions(ModeScreen):
         from tui.screens.name_screen import NameScreen
 
         draft = self.draft
-        name = self._free_name(draft.recipe.name)
+        name = self._unsaved_name or self._free_name(draft.recipe.name)
 
         def named(answer: str | None) -> None:
             if answer is None:
@@ -116,7 +119,9 @@ class RecipeActions(ModeScreen):
         left_out = "".join(f" {where} is as before: {text!r} is wrong." for where, text in draft.left_out.items())
 
         def save() -> None:
+            self._unsaved_name = name
             save_recipe(recipe, name, replace=replace)
+            self._unsaved_name = ""
 
         done = f"Saved {name}; keras-tricks train {name} trains it.{left_out}"
         self._change(save, done, then_choose=name, done_with=draft)

@@ -191,8 +191,9 @@ def _first_run(lines: Sequence[QueueLine]) -> int:
 
 
 def _title(line: QueueLine) -> tuple[str, str]:
-    """The name of a line that is no run, and how many wait there."""
+    """The name of a line that is no run, and how many wait there and which lane it disturbs."""
     if line.lane is None:
         return "Ended lately", ""
     waiting = sum(run.place is not None for run in line.lane.runs)
-    return f"lane {line.lane.name}", f" · {waiting} waiting"
+    shared = f" · ! shares devices with {', '.join(line.lane.shares_with)}" if line.lane.shares_with else ""
+    return f"lane {line.lane.name}", f" · {waiting} waiting{shared}"
