@@ -23,13 +23,14 @@ SYNTAX = (
     ("model:resnet*", "* stands for anything; also data: name: id: host: parent: ablation: marked:yes"),
     ("duration<30m age<2d", "s, m, h and d are units of time"),
     ("delta.val_accuracy>0", "against the baseline"),
-    ("-trick:mixup", "not; also !"),
+    ("-trick:mixup", "not; also ! or the word `not`"),
     ("(a or b) c", "a space is `and`; a bare word is a part of the name or id; quotes keep spaces"),
 )
 """Examples and what they mean."""
 
 _COMPARISONS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 _OPERATOR = re.compile(r">=|<=|!=|[:><=]")
+_NOT = re.compile(r"[-!]|not(?=[\s()]|$)\s*", re.IGNORECASE)
 _SPANS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SPAN = re.compile(r"(\d*\.?\d+)([smhd])")
 _STATES = (*get_args(State), "stopping", "broken", "killed", "live")
@@ -51,11 +52,20 @@ class FilterError(RunError):
 
 
 class _Word(NamedTuple):
-    """A word of an expression; quoted characters are blanked out in `shape`."""
+    """A word of an expression; quoted characters are blanked out in `shape`, `places` are those of all and the end."""
 
-    place: int
     text: str
     shape: str
+    places: Sequence[int]
+
+    @property
+    def place(self) -> int:
+        """Where it begins."""
+        return self.places[0]
+
+    def after(self, index: int) -> _Word:
+        """What follows the first `index` characters."""
+        return _Word(self.text[index:], self.shape[index:], self.places[index:])
 
 
 def parse_filter(text: str, names: Collection[str] | None = None) -> Predicate:
@@ -105,9 +115,9 @@ class _Parser:
     def _term(self, depth: int) -> Predicate:
         negated = False
         start = self.place
-        while self.text[self.place : self.place + 1] in ("-", "!"):
+        while sign := _NOT.match(self.text, self.place):
             negated = not negated
-            self.place += 1
+            self.place = sign.end()
         here = self.text[self.place : self.place + 1]
         if not here or here.isspace() or here == ")":
             raise FilterError(start, f"Expected a condition after {self.text[start : self.place]!r}, as -trick:mixup.")
@@ -126,8 +136,8 @@ class _Parser:
         return inner
 
     def _word(self) -> _Word:
-        start, quote, text, shape = self.place, "", [], []
-        opened = start
+        quote, opened = "", self.place
+        text, shape, places = [], [], []
         while self.place < len(self.text):
             character = self.text[self.place]
             if quote:
@@ -136,17 +146,25 @@ class _Parser:
                 else:
                     text.append(character)
                     shape.append("_")
+                    places.append(self.place)
             elif character in "\"'":
                 quote, opened = character, self.place
-            elif character.isspace() or character in "()":
+            elif character in "()" or (character.isspace() and not self._goes_on(shape)):
                 break
-            else:
+            elif not character.isspace():
                 text.append(character)
                 shape.append(character)
+                places.append(self.place)
             self.place += 1
         if quote:
             raise FilterError(opened, f"There is no second {quote} for this one.")
-        return _Word(start, "".join(text), "".join(shape))
+        return _Word("".join(text), "".join(shape), [*places, self.place])
+
+    def _goes_on(self, shape: Sequence[str]) -> bool:
+        """Whether the spaces here stand before or after the operator of a condition, as in `val_accuracy > .9`."""
+        rest = self.text[self.place :].lstrip()
+        is_open = bool(shape) and shape[-1] in ":><="
+        return _OPERATOR.match(rest) is not None or (is_open and rest[:1] not in "()")
 
     def _skip_spaces(self) -> None:
         while self.text[self.place : self.place + 1].isspace():
@@ -169,7 +187,7 @@ def _condition(word: _Word, names: Collection[str] | None) -> Predicate:
         matches = _pattern(word.text, in_part=True)
         return lambda run, _: matches(run.name) or matches(run.id)
     key, sign = word.text[: found.start()], found.group()
-    value = _Word(word.place + found.end(), word.text[found.end() :], word.shape[found.end() :])
+    value = word.after(found.end())
     if not key:
         raise FilterError(word.place, f"Expected a name before {sign!r}, as val_accuracy{sign}.9.")
     if key == "trick":

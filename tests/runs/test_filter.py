@@ -83,6 +83,16 @@ def matching(text):
         ("(big or plain) and state:finished", ["plain"]),
         ("-(big or plain)", ["mix up", "empty"]),
         ("--big", ["big"]),
+        ("val_accuracy > .9 state != failed", ["plain", "mix up"]),
+        ("trick: mixup state :finished", ["mix up"]),
+        ("trick:mixup.alpha > .2", ["mix up"]),
+        ("val_accuracy != .93", ["plain"]),
+        ("big !state:finished", ["big"]),
+        ("not trick:*mix*", ["plain", "empty"]),
+        ("state:finished and NOT (big or plain)", ["mix up"]),
+        ("not not big", ["big"]),
+        ("'not'", []),
+        ("nothing", []),
     ],
 )
 def test_what_matches(text, names):
@@ -100,7 +110,11 @@ def test_what_matches(text, names):
         ("name>3", 5, "name is a word"),
         ("state:done", 6, "There are: queued"),
         ("state:", 6, "Expected a value"),
+        ("state: ", 6, "Expected a value"),
+        ("duration > long", 11, "a time as 90s, 30m"),
         (">3", 0, "Expected a name before '>'"),
+        ("> 3", 0, "Expected a name before '>'"),
+        ("big not", 4, "Expected a condition after 'not'"),
         ("trick>3", 0, "Expected trick:NAME"),
         ("a 'b c", 2, "no second '"),
         ("a -", 2, "Expected a condition after '-'"),
@@ -125,7 +139,7 @@ def test_the_examples_of_the_syntax_are_examples():
         parse_filter(example, names)
 
 
-SIGNS = (":", ">", "<=", "!=", "=", "-", "!", "(", ")", " ", " or ", ",", "*", "?", "'", '"', "[", "]", "\0")
+SIGNS = (":", ">", "<=", "!=", "=", "-", "!", "(", ")", " ", " or ", " not ", ",", "*", "?", "'", '"', "[", "]", "\0")
 WORDS = ("val_accuracy", "trick", "state", "seed", "age", "mixup", "mixup.alpha", "finished", "big")
 NUMBERS = (".9", "2h", "nan", "1e999", "9" * 50)
 fragments = st.sampled_from((*SIGNS, *WORDS, *NUMBERS))
