@@ -109,7 +109,7 @@ def effects(groups: Sequence[Group], metric: str, *, stepwise: bool = False) -> 
             paired_difference(base, values) if is_paired else None,
         )
         base_name = None if not found else "the step before" if stepwise else "the baseline"
-        found.append(replace(effect, note=_note(effect, base_name)))
+        found.append(replace(effect, note=_note(effect, base_name, metric)))
         if stepwise:
             base = values
     return found
@@ -148,7 +148,7 @@ def difference_words(differences: Sequence[Difference]) -> str:
     return " ".join(words)
 
 
-def _note(effect: Effect, base_name: str | None) -> str:
+def _note(effect: Effect, base_name: str | None, metric: str) -> str:
     words = []
     difference = effect.difference
     if effect.values is None:
@@ -160,7 +160,24 @@ def _note(effect: Effect, base_name: str | None) -> str:
     if difference is not None and difference.left_out:
         words.append(f"unpaired: seed {', '.join(map(str, difference.left_out))}")
     words += [f"{run.summary.id} is {run.summary.state}" for run in effect.group.unfinished]
-    return "; ".join(words)
+    return "; ".join([*words, *_left_out(effect.group, metric)])
+
+
+def _left_out(group: Group, metric: str) -> list[str]:
+    """Say which finished runs do not count, and why."""
+    counted = group.counted(metric)
+    words = []
+    for run in group.runs:
+        value, newest = run.last(metric), counted.get(seed_of(run))
+        if run is newest or run in group.unfinished:
+            continue
+        if value is None:
+            words.append(f"{run.summary.id} ended without a value")
+        elif not math.isfinite(value):
+            words.append(f"{run.summary.id} ended with {'NaN' if math.isnan(value) else value}")
+        else:
+            words.append(f"{run.summary.id} has the seed of a newer run")
+    return words
 
 
 def seed_of(run: ComparedRun) -> int:

@@ -64,12 +64,17 @@ def test_what_does_not_count_is_named():
         run("plain", 1, 0.5, state="running"),
         run("mixed", 3, 0.9, tricks=("warmup", "mixup")),
         run("odd", 0, float("nan"), tricks=("warmup", "mixup", "cutmix")),
+        run("odd", 1, None, tricks=("warmup", "mixup", "cutmix")),
+        run("earlier", 2, 0.9, tricks=("cutmix",)),
+        run("later", 2, 0.8, tricks=("cutmix",)),
     ]
     notes = [effect.note for effect in effects(group_runs(runs), "val_accuracy")]
+    odd = [f"{runs[3].summary.id} ended with NaN", f"{runs[4].summary.id} ended without a value"]
     assert notes == [
         f"{runs[1].summary.id} is running",
+        f"no seed in common with the baseline; {runs[5].summary.id} has the seed of a newer run",
         "no seed in common with the baseline",
-        "no finished run with a value",
+        "; ".join(["no finished run with a value", *odd]),
     ]
 
 
