@@ -60,8 +60,8 @@ def plot_comparison(
 
 
 def _draw_curves(axes: Axes, runs: Sequence[ComparedRun], groups: Sequence[Group], metric: str) -> None:
-    """Draw a line for each run; where variants have several, these share their colour and their place in the legend."""
-    if len(groups) < len(runs):
+    """Draw a line for each run; those of one of several variants share their colour and their place in the legend."""
+    if 1 < len(groups) < len(runs):
         looks = [(group.name, group.runs) for group in groups]
     else:
         looks = [(f"{run.letter}  {_name(run)}", (run,)) for run in runs]

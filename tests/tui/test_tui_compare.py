@@ -159,6 +159,18 @@ async def test_letters_tell_the_curves_apart_without_colours(make_app, six_runs,
         assert [line.marker for line in app.screen.query_one(Overlay).lines] == ["A", "B", "C"]
 
 
+async def test_colours_tell_the_runs_of_one_variant_apart_or_several_variants(app, six_runs, until):
+    mark(app, six_runs, PLAIN)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await compared(pilot, until, 3)
+        await pilot.press("c")
+        assert len({line.color for line in app.screen.query_one(Overlay).lines}) == 3
+        mark(app, six_runs, MIXED)
+        await until(pilot, lambda: len(app.screen.query_one(Overlay).lines) == 6)
+        colors = [line.color for line in app.screen.query_one(Overlay).lines]
+        assert len({*colors[:3]}) == len({*colors[3:]}) == 1 and colors[0] != colors[3]
+
+
 async def test_a_name_and_its_letter_stay_together(app, store, until):
     mark(app, store, [store.add(f"2027010{day}T000000Z-quickstart-aaa{day}", done=1).name for day in range(1, 9)])
     async with app.run_test(size=(80, 24)) as pilot:

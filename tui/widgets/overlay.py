@@ -15,7 +15,7 @@ _LEAST_WINDOW = 1.0
 class Overlay(Chart):
     """A metric of each run over the epochs, which wheel and keys enlarge and the mouse reads.
 
-    Each run has a colour or, where variants have several runs, each variant. Letters stand for the points where there
+    Each run has a colour or, where there are several variants, each of these. Letters stand for the points where there
     are no colours, or too few of them.
     """
 
@@ -30,8 +30,9 @@ class Overlay(Chart):
         if len(seen) == len(self._seen) and all(new is old for new, old in zip(seen, self._seen, strict=True)):
             return
         self._seen = seen
-        looks = {run.letter: place for place, group in enumerate(groups) for run in group.runs}
-        letters = self.app.no_color or len(groups) > len(_COLORS)
+        parts = [group.runs for group in groups] if len(groups) > 1 else [(run,) for run in runs]
+        looks = {run.letter: place for place, part in enumerate(parts) for run in part}
+        letters = self.app.no_color or len(parts) > len(_COLORS)
         lines = []
         for run in runs:
             color = _COLORS[looks[run.letter] % len(_COLORS)]
