@@ -33,7 +33,7 @@ def start(run: Run, *, resume: bool = False) -> int:
     or the SSH connection ends.
 
     Raises:
-        RunError: The run is alive, or it is finished, or its directory cannot be written.
+        RunError: The run is alive, or it is finished, or it has no recipe, or its directory cannot be written.
     """
     return spawn(run, resume=resume).pid
 
@@ -54,9 +54,10 @@ def spawn(
         environment: Variables for the trainer besides those of this process. Defaults to none.
 
     Raises:
-        RunError: The run is alive, or it is finished, or its directory cannot be written.
+        RunError: The run is alive, or it is finished, or it has no recipe, or its directory cannot be written.
     """
     require_ours(run)
+    run.recipe()
     status = run.status()
     if status.state in LIVE_STATES:
         raise RunError(f"{run.id} is {status.state} as process {status.pid}. Stop it first.")

@@ -301,9 +301,13 @@ def test_a_run_named_like_a_number_keeps_its_name(tmp_path):
     assert Run(directory).document()["name"] == "NaN"
 
 
-def test_a_run_without_a_recipe_says_so(tmp_path):
+def test_a_run_without_a_recipe_says_so_and_is_not_started(tmp_path):
+    run = Run(runs.create_run(tmp_path, "fit", None))
     with pytest.raises(RunError, match="has no recipe"):
-        Run(runs.create_run(tmp_path, "fit", None)).recipe()
+        run.recipe()
+    with pytest.raises(RunError, match="has no recipe"):
+        runs.start(run, resume=True)
+    assert not run.log_tail() and run.status().state == "queued"
 
 
 def test_a_starting_run_is_not_removed(directory):

@@ -7,7 +7,7 @@ import time
 
 from textual.widgets import Static
 
-from keras_tricks.runs import Run
+from keras_tricks.runs import Run, create_run
 from tui.screens.live import LiveScreen
 from tui.screens.runs import RunsScreen
 from tui.widgets.run_table import RunTable
@@ -80,6 +80,20 @@ async def test_a_folder_of_logs_is_the_one_run(make_app, store, until):
         await until(pilot, lambda: states(app) == {store.root.name: "running"})
 
 
+async def test_a_lost_fit_is_told_from_one_that_can_be_resumed(make_app, store, until):
+    fit = create_run(store.root, "by-hand", None)
+    store.rewrite_status(fit, state="running")
+    app = make_app("live")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "process is gone" in header(app))
+        assert "resumes" not in header(app) and app.screen.check_action("resume", ()) is None
+        await pilot.press("r")
+        store.add("20990101T000000Z-quickstart-aaaa", done=1)
+        app.open_run(store.root / "20990101T000000Z-quickstart-aaaa")
+        await until(pilot, lambda: "its process is gone; r resumes it" in header(app))
+    assert Run(fit).status().state == "lost" and not Run(fit).log_tail()
+
+
 async def test_a_fit_with_run_logger_shows_up_while_it_runs_and_is_stopped(make_app, store, until):
     app = make_app("runs")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -93,9 +107,15 @@ async def test_a_fit_with_run_logger_shows_up_while_it_runs_and_is_stopped(make_
             await pilot.press("s")
             await until(pilot, lambda: states(app)["by-hand"] == "stopped", seconds=60)
             assert child.wait(timeout=60) != 0
+            assert app.screen.check_action("resume", ()) is None, "There is no recipe to go on with."
         finally:
             child.kill()
     assert Run(row.directory).document()["recipe"] is None
+
+
+def header(app):
+    found = app.screen.query("#run-header")
+    return str(found.first().render()) if found else ""
 
 
 def subject(app):

@@ -45,7 +45,9 @@ class ChosenRun(NamedTuple):
 ALLOWED: dict[str, Callable[[ChosenRun], bool]] = {
     "stop": lambda run: run.is_live and not run.is_read_only,
     "kill": lambda run: run.is_live and not run.is_read_only,
-    "resume": lambda run: not run.is_live and not run.is_read_only and run.state not in ("finished", "broken"),
+    "resume": lambda run: (
+        run.has_recipe and not run.is_live and not run.is_read_only and run.state not in ("finished", "broken")
+    ),
     "delete": lambda run: not run.is_live and not run.is_read_only,
     "edit": lambda run: run.has_recipe and run.state != "broken",
     "predictions": lambda run: run.has_recipe and run.state not in ("queued", "starting", "broken"),

@@ -101,10 +101,10 @@ def _state_line(view: RunView, now: float, width: int) -> Content:
             parts.append(_heartbeat(now - status.heartbeat))
         if view.is_elsewhere:
             parts.append(_pair("on", status.host))
-    if view.state == "killed":
-        parts.append(Content.styled("r resumes it", "$text-error"))
-    if view.state == "lost":
-        parts.append(Content.styled("its process is gone; r resumes it", "$text-error"))
+    hints = ["its process is gone"] * (view.state == "lost")
+    hints += ["r resumes it"] * (view.has_recipe and view.state in ("killed", "lost"))
+    if hints:
+        parts.append(Content.styled("; ".join(hints), "$text-error"))
     if status.best is not None:
         is_share = "accuracy" in status.best.metric
         value = share(status.best.value) if is_share else number(status.best.value)
