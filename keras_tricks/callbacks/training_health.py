@@ -34,7 +34,7 @@ class TrainingHealth:
         self.model = model
         self.run = run
         self.most_skips_in_a_row = most_skips_in_a_row
-        self._squares_of_weights = _squares_of_weights(model())
+        self._squares_of_weights: Callable[[], tuple[float, float]] | None = None
         self.weight_norm = math.nan
         optimizer = model().optimizer
         self._scaling = optimizer if isinstance(optimizer, LossScaleOptimizer) else None
@@ -50,6 +50,9 @@ class TrainingHealth:
         """
         model = self.model()
         bad_loss = loss is not None and not math.isfinite(loss)
+        if self._squares_of_weights is None:
+            # On TensorFlow a model without input shape has its weights from its first step on.
+            self._squares_of_weights = _squares_of_weights(model)
         trainable, every = self._squares_of_weights()
         self.weight_norm = math.sqrt(trainable) if trainable >= 0 else math.nan
         if not bad_loss and math.isfinite(every):

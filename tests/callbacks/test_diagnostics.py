@@ -67,6 +67,16 @@ def test_norm_and_clipped_share_are_those_of_the_gradient_that_is_used(tmp_path,
 
 
 @pytest.mark.backend
+def test_the_weights_of_a_model_without_input_shape_count_too(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.layers.Dense(2, use_bias=False)])
+    model.compile(SGD(0.0), "mse")
+    run = fitted(model, tmp_path, batch_size=32)
+    [kernel] = model.get_weights()
+    np.testing.assert_allclose(series(run, "weight_norm"), [np.sqrt((kernel**2).sum())], rtol=1e-6)
+
+
+@pytest.mark.backend
 def test_watching_changes_nothing(tmp_path):
     ends = []
     for callbacks in ([], [RunLogger(tmp_path)]):
