@@ -20,6 +20,7 @@ from keras_tricks.runs.comparison import (
     compare_run,
     differences_table,
     metrics_of,
+    no_differences,
     recipe_differences,
     values_table,
 )
@@ -54,8 +55,7 @@ def diff(runs: _Names = None, expression: Filter = "", runs_dir: RunsDir = None,
         return
     _print_letters(compared)
     if not table.rows:
-        any_recipe = any(run.summary.facts.recipe for run in compared)
-        console().print("The recipes are equal." if any_recipe else "None of the runs has a recipe.")
+        console().print(no_differences([run.summary.facts for run in compared]))
         return
     _print_differences(compared, table, compared[0])
 
@@ -139,8 +139,11 @@ def _print_differences(runs: Sequence[ComparedRun], table: Table, base: Compared
         print_table(("field", *(run.letter for run in runs)), rows)
         return
     differences = [recipe_differences([base.summary.facts, run.summary.facts]) for run in runs]
-    words = [(run.letter, difference_words(found)) for run, found in zip(runs, differences, strict=True)]
-    print_table(("run", f"otherwise than {base.letter}"), [(letter, text or "=") for letter, text in words])
+    words = [
+        (run.letter, difference_words(found) or ("=" if run.summary.facts.recipe else "no recipe"))
+        for run, found in zip(runs, differences, strict=True)
+    ]
+    print_table(("run", f"otherwise than {base.letter}"), words)
 
 
 def _print(table: Table, metric: str, without: Sequence[str] = ()) -> None:

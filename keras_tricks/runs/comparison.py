@@ -155,19 +155,30 @@ def flat_recipe(facts: RunFacts) -> dict[str, Any]:
 def recipe_differences(runs: Sequence[RunFacts]) -> list[Difference]:
     """Return the fields, tricks and parameters that are not the same in all runs.
 
-    A parameter is listed where runs that have the trick on differ in it.
+    A parameter is listed where runs that have the trick on differ in it. A run without a recipe has no values.
     """
     flat = [flat_recipe(facts) for facts in runs]
     found = []
     for key in dict.fromkeys(key for recipe in flat for key in recipe):
         trick = key.partition(".")[0]
         is_parameter = "." in key
-        values = tuple(as_value(recipe.get(key)) for recipe in flat)
-        compared = [value for value, recipe in zip(values, flat, strict=True) if not is_parameter or trick in recipe]
-        if len(set(compared)) > 1:
+        compared = {as_value(recipe.get(key)) for recipe in flat if recipe and (not is_parameter or trick in recipe)}
+        if len(compared) > 1:
             is_trick = any(key in facts.tricks for facts in runs)
-            found.append(Difference(key, tuple("off" if is_trick and value is None else value for value in values)))
+            words = (
+                "off" if is_trick and recipe and key not in recipe else as_value(recipe.get(key)) for recipe in flat
+            )
+            found.append(Difference(key, tuple(words)))
     return found
+
+
+def no_differences(runs: Sequence[RunFacts]) -> str:
+    """Return what to say where `recipe_differences` finds none."""
+    recipes = sum(bool(facts.recipe) for facts in runs)
+    if recipes < 2:
+        return f"{'Only one' if recipes else 'None'} of the runs has a recipe."
+    whose = "" if recipes == len(runs) else f" of the {recipes} runs with one"
+    return f"The recipes{whose} are equal."
 
 
 def differences_table(runs: Sequence[ComparedRun]) -> Table:

@@ -14,6 +14,7 @@ from keras_tricks.runs.comparison import (
     differences_table,
     letter,
     metrics_of,
+    no_differences,
     recipe_differences,
     values_table,
 )
@@ -57,6 +58,20 @@ def test_only_what_differs_is_listed():
     assert differences_table(runs).headings == ("field", "A run0", "A run0", "A run0")
     assert recipe_differences([runs[0].summary.facts] * 2) == []
     assert [one.key for one in recipe_differences([runs[0].summary.facts, runs[2].summary.facts])] == ["mixup"]
+
+
+def test_a_run_without_a_recipe_differs_in_nothing():
+    facts = [
+        RunFacts("by hand"),
+        RunFacts("one", {"batch_size": 64}, {"mixup": {"alpha": 0.2}}),
+        RunFacts("two", {"batch_size": 64}),
+    ]
+    assert {one.key: one.values for one in recipe_differences(facts)} == {"mixup": (None, "on", "off")}
+    assert recipe_differences(facts[:2]) == recipe_differences(facts[:1] * 2) == []
+    assert no_differences(facts[:1] * 2) == "None of the runs has a recipe."
+    assert no_differences(facts[:2]) == "Only one of the runs has a recipe."
+    assert no_differences([facts[0], facts[1], facts[1]]) == "The recipes of the 2 runs with one are equal."
+    assert no_differences([facts[1], facts[1]]) == "The recipes are equal."
 
 
 def test_tables_as_csv_and_markdown():

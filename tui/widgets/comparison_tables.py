@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.text import Text
 
 from keras_tricks.runs.columns import Value, column, sorts_descending
-from keras_tricks.runs.comparison import ComparedRun, recipe_differences
+from keras_tricks.runs.comparison import ComparedRun, no_differences, recipe_differences
 from tui.column_text import difference, middle_shortened
 from tui.formats import NOTHING, number, share, shortened
 from tui.states import STATE_LOOKS
@@ -91,11 +91,8 @@ class DifferenceTable(_Table):
         headings = [Text("Field"), *(Text(f"{run.letter} {middle_shortened(run.summary.name, 16)}") for run in runs)]
         rows = [(one.key, [Text(one.key), *(Text(_value(value)) for value in one.values)]) for one in found]
         if not rows:
-            if len(runs) < 2:
-                words = "Mark another run to see what differs."
-            else:
-                any_recipe = any(run.summary.facts.recipe for run in runs)
-                words = "The recipes are equal." if any_recipe else "None of the runs has a recipe."
+            facts = [run.summary.facts for run in runs]
+            words = no_differences(facts) if len(runs) > 1 else "Mark another run to see what differs."
             rows = [("", [Text(words), *(Text("") for _ in runs)])]
         self._show_rows(headings, rows)
 
