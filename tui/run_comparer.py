@@ -22,7 +22,7 @@ class Comparison:
     Args:
         runs: Those that could be read, in the order in which they were marked.
         baseline: The directory of the one that others are compared with.
-        troubles: What kept others from being read.
+        troubles: What kept others, or parts of them, from being read.
     """
 
     runs: tuple[ComparedRun, ...] = ()
@@ -59,6 +59,9 @@ class RunComparer:
                 self._opened.pop(directory, None)
                 reason = reason_without_path(error, directory) if directory.exists() else "it is not there any more."
                 troubles.append(f"{directory.name}: {reason}")
+            else:
+                if lines := self._opened[directory].history.broken_lines:
+                    troubles.append(f"{directory.name}: unreadable lines in its metrics: {lines}.")
         found = [run.summary.directory for run in runs]
         base = baseline if baseline in found else min(runs, key=_place).summary.directory if runs else None
         return Comparison(tuple(runs), base, tuple(troubles))

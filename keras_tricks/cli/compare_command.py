@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from keras_tricks.ablation.effects import difference_words, effects, effects_table, group_runs
-from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root
+from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root, say
 from keras_tricks.cli.run_lists import BaselineName, Filter, choose_runs
 from keras_tricks.comparison_files import markdown_report, write_png, write_text
 from keras_tricks.runs import Run, RunError, find_run
@@ -119,7 +119,13 @@ def compare(
 
 
 def _compared(runs: Sequence[Run]) -> list[ComparedRun]:
-    return [compare_run(summarize(run), run.metrics().rows, place) for place, run in enumerate(runs)]
+    compared = []
+    for place, run in enumerate(runs):
+        metrics = run.metrics()
+        if metrics.broken_lines:
+            say(f"warning: unreadable lines in the metrics of {run.id}: {metrics.broken_lines}.")
+        compared.append(compare_run(summarize(run), metrics.rows, place))
+    return compared
 
 
 def _records(table: Table) -> list[dict[str, Value]]:

@@ -128,6 +128,13 @@ def test_compare_pairs_by_seed_and_writes_files(command, runs, tmp_path):
     assert document["effects"][1]["note"] == "one seed, so no interval; unpaired: seed 1"
 
 
+def test_unreadable_lines_are_told(command, runs):
+    with (runs / "20270101T000000Z-plain-aaa0" / schema.METRICS_FILE).open("a") as file:
+        file.write("{torn\n{}\n")
+    code, _, err = command("runs", "compare", "aaa0", "bbb1")
+    assert code == 0 and "unreadable lines in the metrics of 20270101T000000Z-plain-aaa0: 2" in " ".join(err.split())
+
+
 def test_a_comparison_of_many_runs_fits_a_terminal(command, runs, monkeypatch):
     monkeypatch.setattr(options, "console", narrow := lambda: Console(highlight=False, width=80))
     monkeypatch.setattr(compare_command, "console", narrow)

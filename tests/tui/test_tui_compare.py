@@ -214,6 +214,13 @@ async def test_marks_go_runs_open_and_what_cannot_be_read_is_named(app, six_runs
         assert words(app, "#letters") == "✗ gone: it is not there any more."
         six_runs.rewrite_status(six_runs.root / MIXED[0], last={"val_accuracy": 0.5})
         await until(pilot, lambda: cells(app, ValueTable)[1][3] == ".5000")
+        with (six_runs.root / PLAIN[0] / schema.METRICS_FILE).open("a") as file:
+            file.write("{torn\n")
+        bad = f"✗ {PLAIN[0]}: unreadable lines in its metrics: 1."
+        await until(pilot, lambda: words(app, "#letters") == f"{bad}\n✗ gone: it is not there any more.")
+        await pilot.press("c")
+        await until(pilot, lambda: words(app, "#letters").startswith(f"✗ (2 such) {bad[2:]}\nA★ plain aaa0"))
+        await pilot.press("t")
         app.screen.on_runs_compared(RunsCompared(Comparison()))
         app.screen._row_chosen(ValueTable.RowSelected(app.screen.query_one(ValueTable), 0, RowKey(PLAIN[0])))
         assert isinstance(app.screen, CompareScreen), "The row of a run that has gone opens nothing."

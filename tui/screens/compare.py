@@ -236,11 +236,12 @@ class CompareScreen(ModeScreen):
             about = Content.assemble((f"{run.letter}{star}", "bold"), f" {name} {run.summary.id[-4:]} ")
             names.append(about + Content.styled(look.symbol, f"${look.color}"))
         width = max(1, self.size.width - 2)
-        troubles = [
-            Content.styled(shortened(f"✗ {trouble}".replace("\n", " "), width), "$text-error")
-            for trouble in self._comparison.troubles
-        ]
-        lines = [*troubles, *_rows(names, width)]
+        troubles = list(self._comparison.troubles)
+        if names and len(troubles) > 1:
+            # The letters must have room too.
+            troubles = [f"({len(troubles)} such) {troubles[0]}"]
+        words = [shortened(f"✗ {trouble}".replace("\n", " "), width) for trouble in troubles]
+        lines = [*(Content.styled(trouble, "$text-error") for trouble in words), *_rows(names, width)]
         if len(lines) > _LETTER_LINES:
             lines[_LETTER_LINES - 1 :] = [
                 Content.styled(f"… and {len(lines) - _LETTER_LINES + 1} lines more", "$muted")
