@@ -6,7 +6,7 @@ import math
 
 from rich.cells import cell_len, set_cell_size
 
-from keras_tricks.runs.columns import DELTA, Column, Viewpoint
+from keras_tricks.runs.columns import DELTA, Column, Viewpoint, sorts_descending
 from keras_tricks.runs.summary import RunSummary
 from tui.formats import NOTHING, duration, moment, number, share
 
@@ -41,6 +41,13 @@ def difference(value: float, is_share: bool) -> str:
         return number(value)
     sign = "-" if value < 0 else "+"
     return sign + (share(abs(value)) if is_share else number(abs(value)))
+
+
+def change_color(column: Column, change: float) -> str:
+    """Return the colour of a difference, a name of the theme's: better, or worse or NaN; none for no difference."""
+    if change == 0:
+        return ""
+    return "error" if math.isnan(change) or (change > 0) != sorts_descending(column) else "success"
 
 
 def _best_is_share(column: Column, run: RunSummary) -> bool:

@@ -5,7 +5,8 @@ import math
 import pytest
 from rich.cells import cell_len
 
-from tui.column_text import middle_shortened
+from keras_tricks.runs.columns import column
+from tui.column_text import change_color, middle_shortened
 from tui.formats import duration, number, share, shortened
 
 
@@ -66,3 +67,18 @@ def test_shortened():
 def test_the_middle_of_a_name_is_left_out(text, width, expected):
     assert middle_shortened(text, width) == expected
     assert cell_len(expected) <= width
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "color"),
+    [
+        ("val_accuracy", 0.1, "success"),
+        ("val_accuracy", -0.1, "error"),
+        ("val_loss", -0.1, "success"),
+        ("val_loss", 0.0, ""),
+        ("val_loss", math.nan, "error"),
+        ("val_accuracy", math.nan, "error"),
+    ],
+)
+def test_no_difference_that_is_nan_looks_good(key, change, color):
+    assert change_color(column(key), change) == color

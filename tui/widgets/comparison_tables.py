@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from keras_tricks.runs.columns import Value, column, sorts_descending
+from keras_tricks.runs.columns import Value, column
 from keras_tricks.runs.comparison import ComparedRun, no_differences, recipe_differences
-from tui.column_text import difference, middle_shortened
+from tui.column_text import change_color, difference, middle_shortened
 from tui.formats import NOTHING, number, share, shortened
 from tui.states import STATE_LOOKS
 from tui.widgets.fitted_table import FittedTable
@@ -74,9 +74,8 @@ class ValueTable(_Table):
                 cells.append(_right(NOTHING))
             else:
                 change = last - base_last
-                good = (change > 0) == sorts_descending(column(metric))
-                color = "" if change == 0 else theme["success" if good else "error"]
-                cells.append(_right(difference(change, is_share), color))
+                color = change_color(column(metric), change)
+                cells.append(_right(difference(change, is_share), theme[color] if color else ""))
             cells.append(_right(text(best.value) if best else NOTHING))
             cells.append(_right(f"{best.epoch:g}" if best else NOTHING))
         return cells

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from keras_tricks.runs.columns import DELTA, Column, Viewpoint, column, sorts_descending
+from keras_tricks.runs.columns import DELTA, Column, Viewpoint, column
 from keras_tricks.runs.summary import RunSummary
-from tui.column_text import column_text, middle_shortened
+from tui.column_text import change_color, column_text, middle_shortened
 from tui.formats import NOTHING
 from tui.states import STATE_LOOKS
 
@@ -104,6 +104,5 @@ def cell_color(shown: Shown, run: RunSummary, view: Viewpoint) -> str:
         return STATE_LOOKS[run.state].color
     if shown.column.key.startswith(DELTA):
         value = shown.column.value(run, view)
-        if isinstance(value, int | float) and value != 0:
-            return "success" if (value > 0) == sorts_descending(shown.column) else "error"
+        return change_color(shown.column, value) if isinstance(value, int | float) else ""
     return ""
