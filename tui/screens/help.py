@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.app import ComposeResult
@@ -85,7 +86,7 @@ class HelpText(Widget):
 
 
 class HelpScreen(ModalScreen[None]):
-    """All keys, those of the mode below first, and what the signs mean."""
+    """All keys, those of the screen below first, and what the signs mean."""
 
     app: KerasTricksApp
 
@@ -96,20 +97,27 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="help") as box:
             box.border_title = "Help"
             box.border_subtitle = "Esc closes"
-            yield HelpText(_sections(self.app.current_mode, self.app.preferences.keys))
+            yield HelpText(_sections(type(self.app.screen_stack[-2]), self.app.preferences.keys))
 
 
-def _sections(current_mode: str, own_keys: dict[str, str]) -> dict[str, list[Entry]]:
+def _sections(below: type, own_keys: dict[str, str]) -> dict[str, list[Entry]]:
     from tui.app import KerasTricksApp
+    from tui.screens.column_chooser import ColumnChooser
     from tui.screens.compare import CompareScreen
     from tui.screens.launch import LaunchScreen
     from tui.screens.live import LiveScreen
+    from tui.screens.predictions import PredictionsScreen
     from tui.screens.queue import QueueScreen
     from tui.screens.runs import RunsScreen
     from tui.widgets.chart_controls import ChartControls
+    from tui.widgets.filter_bar import FilterBar
 
     modes = (LaunchScreen, LiveScreen, RunsScreen, CompareScreen, QueueScreen)
-    titles = {MODES[mode.MODE][1]: mode.KEYS_HELP for mode in sorted(modes, key=lambda mode: current_mode != mode.MODE)}
+    screens: list[tuple[type, str, Sequence[tuple[str, str]]]] = [
+        *((mode, MODES[mode.MODE][1], mode.KEYS_HELP) for mode in modes),
+        (PredictionsScreen, "Predictions", PredictionsScreen.KEYS_HELP),
+    ]
+    titles = {title: keys for _, title, keys in sorted(screens, key=lambda one: one[0] is not below)}
     sections = {
         title: [Entry(key, words) for key, words in keys]
         for title, keys in {"Everywhere": _EVERYWHERE, **titles}.items()
@@ -117,7 +125,7 @@ def _sections(current_mode: str, own_keys: dict[str, str]) -> dict[str, list[Ent
     looks = {state: STATE_LOOKS[state] for state in _STATES}
     sections["States"] = [Entry(look.text, _STATES[state], look.color) for state, look in looks.items()]
     sections["In the charts"] = [Entry("N ↑ ↓", "a value that is NaN, infinite, or below a logarithmic axis")]
-    owners = (KerasTricksApp, *modes, ChartControls)
+    owners = (KerasTricksApp, *modes, PredictionsScreen, ChartControls, FilterBar, ColumnChooser)
     problems = key_problems(own_keys, owners)
     file = config_directory() / PREFERENCES_FILE
     sections[f'Keys of your own: in {file}, as {{"keys": {{"live.zoom": "f8"}}}}'] = [

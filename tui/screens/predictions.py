@@ -45,6 +45,14 @@ class PredictionsScreen(ModalScreen[None]):
 
     app: KerasTricksApp
 
+    KEYS_HELP = (
+        ("m c p w", "confusion matrix; classes; confused pairs; worst images"),
+        ("↑ ↓ ← →", "another cell of the matrix; Home, End the first and the last class"),
+        ("o", "order the classes by recall, by precision, or as the data does"),
+        ("e", "let keras-tricks evaluate predict the validation images, anew if need be"),
+        ("Esc q", "back"),
+    )
+
     BINDINGS = [
         Binding("m", "view('matrix')", "Matrix", id="predictions.matrix"),
         Binding("c", "view('classes')", "Classes", id="predictions.classes"),
@@ -52,6 +60,7 @@ class PredictionsScreen(ModalScreen[None]):
         Binding("w", "view('worst')", "Worst", id="predictions.worst"),
         Binding("o", "order", "Order", id="predictions.order"),
         Binding("e", "evaluate", "Evaluate", id="predictions.evaluate"),
+        Binding("question_mark,f1", "app.help", "Help", id="predictions.help"),
         Binding("escape,q", "leave", "Back", id="predictions.leave"),
     ]
 
