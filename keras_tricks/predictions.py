@@ -181,6 +181,9 @@ class Predictions:
         """
         path = Path(path)
         try:
+            with path.open("rb") as file:
+                if not zipfile.is_zipfile(file):
+                    raise zipfile.BadZipFile("It is no .npz file")
             with np.load(path, allow_pickle=False) as file:
                 version = int(file["schema_version"])
                 stored = {} if version > schema.SCHEMA_VERSION else {name: file[name] for name in file.files}

@@ -68,7 +68,10 @@ class Run:
         try:
             status = Status.model_validate(self._read(schema.STATUS_FILE))
         except ValidationError as error:
-            raise RunError(f"{self.directory / schema.STATUS_FILE} is broken: {error}") from error
+            detail = error.errors()[0]
+            where = ".".join(map(str, detail["loc"]))
+            words = f"{where}: {detail['msg']}. Received: {detail['input']!r}"
+            raise RunError(f"{self.directory / schema.STATUS_FILE} is broken: {words}") from error
         return status.model_copy(update={"state": self._true_state(status)})
 
     def result(self) -> dict[str, Any] | None:

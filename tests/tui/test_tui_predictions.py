@@ -10,6 +10,7 @@ from textual.widgets import ContentSwitcher, DataTable, OptionList, Static
 from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.runs import schema
 from tui.screens import predictions as screens
+from tui.screens.help import HelpScreen, HelpText
 from tui.screens.predictions import PredictionsScreen
 from tui.widgets.confusion_matrix import ConfusionMatrix
 from tui.widgets.image_preview import ImagePreview, fitted
@@ -181,7 +182,7 @@ async def test_a_damaged_file_says_so_and_leaving_ends_the_child(open_prediction
     monkeypatch.setattr(screens, "Popen", child)
     async with app.run_test(size=(120, 36)) as pilot:
         screen = await open_screen(pilot)
-        await until(pilot, lambda: "cannot be read" in text(screen, "#predictions-note"))
+        await until(pilot, lambda: "cannot be read: It is no .npz file" in text(screen, "#predictions-note"))
         await pilot.press("e")
         await until(pilot, lambda: children)
         assert "keras-tricks evaluate runs" in text(screen, "#predictions-note")
@@ -189,6 +190,17 @@ async def test_a_damaged_file_says_so_and_leaving_ends_the_child(open_prediction
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is not screen)
     assert children[0].wait(timeout=30) != 0
+
+
+async def test_help_begins_with_the_keys_of_this_screen(open_predictions, until):
+    app, open_screen = open_predictions(three_classes())
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_screen(pilot)
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.query(HelpText))
+        assert list(app.screen.query_one(HelpText)._sections)[1] == "Predictions"
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
 
 
 async def test_runs_without_a_model_have_no_predictions(make_app, store, until):
