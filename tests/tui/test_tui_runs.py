@@ -249,6 +249,17 @@ async def test_the_marked_are_deleted_after_a_question_that_names_them(app, four
         assert app.screen.check_action("delete", ()) is None
 
 
+async def test_the_question_says_how_many_of_the_marked_are_not_seen(app, four_runs, until):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await runs(pilot, until, 4)
+        await pilot.press("a", "slash", *"state:failed", "enter", "D")
+        await until(pilot, lambda: pilot.app.screen.query("#detail"))
+        assert "The filter hides 2 of them." in str(app.screen.query_one("#detail", Static).content)
+        await pilot.press("n", "escape", "D")
+        await until(pilot, lambda: pilot.app.screen.query("#detail"))
+        assert "hides" not in str(app.screen.query_one("#detail", Static).content)
+
+
 async def test_a_run_that_cannot_be_deleted_is_named_and_the_others_go(app, four_runs, until, monkeypatch):
     def refusing(run):
         if run.id == TWO:
@@ -331,7 +342,7 @@ def test_lister_reads_ended_runs_once(store):
     [
         (schema.STATUS_FILE, None, "no status.json"),
         (schema.STATUS_FILE, "{", "cannot be read"),
-        (schema.STATUS_FILE, json.dumps({"state": "dancing"}), "is broken"),
+        (schema.STATUS_FILE, json.dumps({"state": "dancing"}), "is broken: state: Input should be 'queued'"),
         (schema.STATUS_FILE, json.dumps({"schema_version": 99}), "schema version 99"),
         (schema.RECIPE_FILE, None, "no recipe.json"),
         (schema.RECIPE_FILE, "[]", "not a JSON object"),

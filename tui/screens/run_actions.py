@@ -28,6 +28,7 @@ class ChosenRun(NamedTuple):
         state: Its state.
         is_read_only: Whether it can only be looked at.
         has_recipe: Whether its training can be repeated from a recipe.
+        is_hidden: Whether a filter keeps it from being seen.
     """
 
     directory: Path
@@ -35,6 +36,7 @@ class ChosenRun(NamedTuple):
     state: str
     is_read_only: bool = False
     has_recipe: bool = True
+    is_hidden: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -135,12 +137,14 @@ class RunActions(ModeScreen):
         question = f"Delete {runs[0].name}?" if len(runs) == 1 else f"Delete {len(runs)} runs?"
         named = [run.directory.name for run in runs[:_MOST_NAMED]]
         more = [f"and {len(runs) - _MOST_NAMED} more"] * (len(runs) > _MOST_NAMED)
+        hidden = sum(run.is_hidden for run in runs)
+        unseen = [f"The filter hides {hidden} of them."] * (hidden > 0)
         stays = [f"{kept} that are being trained or only read stay."] * (kept > 0)
         removed = "Removed for good, with checkpoints and model:"
         done = f"Deleted {runs[0].name}." if len(runs) == 1 else f"Deleted {len(runs)} runs."
         self._confirm(
             question,
-            "\n".join([removed, *named, *more, *stays]),
+            "\n".join([removed, *named, *more, *unseen, *stays]),
             "Delete",
             lambda: self._work(runs, self._remove, done),
         )

@@ -98,7 +98,12 @@ class RunsScreen(RunActions):
 
     def runs_to_delete(self) -> list[ChosenRun]:
         """The marked runs, else the one under the cursor."""
-        marked = [_as_chosen(run) for run in self._runs if run.directory in self.app.selection.marked]
+        shown = {run.directory for run in self.query_one(RunTable).rows}
+        marked = [
+            _as_chosen(run)._replace(is_hidden=run.directory not in shown)
+            for run in self._runs
+            if run.directory in self.app.selection.marked
+        ]
         return marked or super().runs_to_delete()
 
     def on_runs_read(self, message: RunsRead) -> None:
