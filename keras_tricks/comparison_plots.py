@@ -75,7 +75,7 @@ def _draw_curves(axes: Axes, runs: Sequence[ComparedRun], groups: Sequence[Group
             label = ""
     axes.set_title(metric)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     if len(looks) <= _MOST_IN_LEGEND:
         axes.legend(frameon=False, fontsize="small")

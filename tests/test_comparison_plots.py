@@ -13,11 +13,30 @@ from keras_tricks.runs.comparison import ComparedRun
 from keras_tricks.runs.summary import RunFacts, RunSummary
 
 
-def run(letter, seed, batch_size):
+def run(letter, seed, batch_size, epochs=(1.0, 2.0)):
     facts = RunFacts("mine", {"seed": seed, "batch_size": batch_size})
     status = Status(last={"val_accuracy": 0.9})
     summary = RunSummary(Path(f"runs/2027010{batch_size}T00000{seed}Z-mine-aaaa"), "finished", facts, status)
-    return ComparedRun(summary, letter, {"val_accuracy": ((1.0, 2.0), (0.8, 0.9))})
+    return ComparedRun(summary, letter, {"val_accuracy": (epochs, (0.9,) * len(epochs))})
+
+
+@pytest.fixture
+def curves(tmp_path, monkeypatch):
+    """Draw a comparison, and return the axes of its curves."""
+    drawn = []
+
+    class Kept(Figure):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            drawn.append(self)
+
+    monkeypatch.setattr(comparison_plots, "Figure", Kept)
+
+    def draw(runs):
+        plot_comparison(runs, effects(group_runs(runs), "val_accuracy"), "val_accuracy", tmp_path / "plot.png")
+        return drawn[0].axes[0]
+
+    return draw
 
 
 @pytest.mark.parametrize(
@@ -28,16 +47,11 @@ def run(letter, seed, batch_size):
         ([run("A", 0, 1), run("B", 0, 2)], ["A  mine, seed 0", "B  mine, seed 0"], 2),
     ],
 )
-def test_the_legend_names_the_runs_of_one_variant_or_several_variants(tmp_path, monkeypatch, runs, labels, colors):
-    drawn = []
-
-    class Kept(Figure):
-        def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **options)
-            drawn.append(self)
-
-    monkeypatch.setattr(comparison_plots, "Figure", Kept)
-    plot_comparison(runs, effects(group_runs(runs), "val_accuracy"), "val_accuracy", tmp_path / "plot.png")
-    axes = drawn[0].axes[0]
+def test_the_legend_names_the_runs_of_one_variant_or_several_variants(curves, runs, labels, colors):
+    axes = curves(runs)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == labels
     assert len({line.get_color() for line in axes.lines}) == colors
+
+
+def test_no_tick_stands_within_an_epoch(curves):
+    assert all(tick == round(tick) for tick in curves([run("A", 0, 1, epochs=(1.0,))]).get_xticks())
