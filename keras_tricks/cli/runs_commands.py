@@ -146,10 +146,17 @@ def remove_runs(
 ) -> None:
     """Remove runs with all their files."""
     found = run_lists.choose_runs(runs_root(runs_dir), runs or [], expression)
+    stay = 0
     for run in found:
-        require_ours(run)
-    for run in found:
-        if not yes and not typer.confirm(f"Remove {run.directory} and its model?"):
-            continue
-        remove(run)
-        print(f"removed {run.id}")
+        try:
+            require_ours(run)
+            if yes or typer.confirm(f"Remove {run.directory} and its model?"):
+                remove(run)
+                print(f"removed {run.id}")
+        except (RunError, OSError) as error:
+            if len(found) == 1:
+                raise
+            stay += 1
+            say(str(error))
+    if stay:
+        raise RunError(f"{stay} of {len(found)} runs stay as they are.")

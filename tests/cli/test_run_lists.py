@@ -135,6 +135,16 @@ def test_unreadable_lines_are_told(command, runs):
     assert code == 0 and "unreadable lines in the metrics of 20270101T000000Z-plain-aaa0: 2" in " ".join(err.split())
 
 
+def test_runs_that_cannot_be_removed_stay_and_the_others_go(command, runs):
+    live = add(runs, "20270102T000001Z-live-dddd", end=None)
+    with (live / schema.LOCK_FILE).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, out, err = command("runs", "rm", "--yes", "--filter", "state:finished,running")
+    assert code == 2 and out.count("removed") == 4
+    assert "dddd is being trained" in err and "1 of 5 runs stay as they are" in err
+    assert sorted(path.name[-4:] for path in runs.iterdir()) == ["cccc", "dddd"]
+
+
 def test_a_comparison_of_many_runs_fits_a_terminal(command, runs, monkeypatch):
     monkeypatch.setattr(options, "console", narrow := lambda: Console(highlight=False, width=80))
     monkeypatch.setattr(compare_command, "console", narrow)
