@@ -176,7 +176,8 @@ def _left_out(group: Group, metric: str) -> list[str]:
         elif not math.isfinite(value):
             words.append(f"{run.summary.id} ended with {'NaN' if math.isnan(value) else value}")
         else:
-            words.append(f"{run.summary.id} has the seed of a newer run")
+            shared = "seed" if run.summary.facts.recipe else "name"
+            words.append(f"{run.summary.id} has the {shared} of a newer run")
     return words
 
 

@@ -84,7 +84,8 @@ def test_without_runs_there_are_no_effects():
 
 def test_runs_without_a_recipe_are_variants_by_name():
     runs = [
-        ComparedRun(RunSummary(Path(f"runs/{name}"), "finished", RunFacts(name), Status()), "A", {})
-        for name in ("mine", "mine", "other")
+        ComparedRun(RunSummary(Path(f"runs/{place}"), "finished", RunFacts(name), Status(last={"loss": 1.0})), "A", {})
+        for place, name in enumerate(("mine", "mine", "other"))
     ]
     assert [(group.name, len(group.runs)) for group in group_runs(runs)] == [("mine", 2), ("other", 1)]
+    assert effects(group_runs(runs), "loss")[0].note == "0 has the name of a newer run"
