@@ -36,7 +36,7 @@ assert run.status().state == "finished" and run.metrics().series("val_accuracy")
 
 
 def script():
-    section = README.read_text(encoding="utf-8").partition("### Use the parts")[2].partition("\n## ")[0]
+    section = README.read_text(encoding="utf-8").partition("## Use the parts")[2].partition("\n## ")[0]
     return next(each for each in re.findall(r"```python\n(.*?)```", section, re.DOTALL) if "MirroredStrategy" in each)
 
 
