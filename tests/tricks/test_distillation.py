@@ -137,6 +137,7 @@ def digits():
     return dataclasses.replace(whole, train=split, validation=split)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the trainer is TensorFlow's")
 def test_a_run_that_was_stopped_ends_as_one_that_was_not_and_the_teacher_matters(tmp_path, digits, monkeypatch):
     from keras_tricks import saved_model, train

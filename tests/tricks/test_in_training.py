@@ -74,7 +74,7 @@ def test_two_steps_with_each_trick_alone(kind, digits, teacher):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("model", ["resnet20", "nfnet_tiny"])
+@pytest.mark.parametrize("model", ["resnet20", pytest.param("nfnet_tiny", marks=pytest.mark.slow)])
 def test_all_that_go_together_take_hold_together(model, digits, teacher):
     changed = {
         "distillation": tricks.Distillation(teacher=teacher),
