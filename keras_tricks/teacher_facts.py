@@ -48,9 +48,9 @@ def find_teacher(teacher: str) -> TeacherPlace:
         problem = weights_problem(weights)
         if problem:
             raise ValueError(problem)
-        if weights_kind(weights) == "keras":
+        if weights_kind(weights) in ("keras", "run"):
             raise ValueError(
-                "The teacher's images are unknown from a file of weights alone. Give a run, or the .keras file itself. "
+                "The teacher's images are unknown from weights alone. Give a run, or the .keras file itself. "
                 f"Received: teacher={teacher!r}"
             )
         return TeacherPlace("weights", weights, model)

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["imagenet", "safetensors", "npz", "keras", "hub"]
+from keras_tricks.runs import default_root, schema
+
+Kind = Literal["imagenet", "safetensors", "npz", "keras", "hub", "run"]
 """What a source of weights may be."""
 
 SUFFIXES: dict[str, Kind] = {".safetensors": "safetensors", ".npz": "npz", ".keras": "keras", ".weights.h5": "keras"}
@@ -17,8 +19,8 @@ _OTHER_SUFFIXES = (".bin", ".ckpt", ".h5", ".msgpack", ".onnx", ".pickle", ".pkl
 
 ACCEPTED = (
     "'imagenet' (those that Keras publishes), the path of a .safetensors file (timm's), of a .npz file (DeepMind's), "
-    "of a .keras or .weights.h5 file (ours), or the id of a repository on the Hugging Face hub "
-    "such as 'timm/dm_nfnet_f0.dm_in1k'"
+    "of a .keras or .weights.h5 file (ours), a run (its directory, or its id in the folder of the runs), or the id of "
+    "a repository on the Hugging Face hub such as 'timm/dm_nfnet_f0.dm_in1k'"
 )
 """The sources of weights, for messages."""
 
@@ -27,7 +29,7 @@ def weights_kind(source: str | Path) -> Kind | None:
     """Return what kind of source of weights something is, by its looks; None if it cannot be one.
 
     Args:
-        source: What a user gave. Whether a file of that name exists is not looked at.
+        source: What a user gave. Whether a file of that name exists is not looked at; whether a run does, is.
 
     Example:
         >>> weights_kind("timm/dm_nfnet_f0.dm_in1k")
@@ -39,9 +41,21 @@ def weights_kind(source: str | Path) -> Kind | None:
     for suffix, kind in SUFFIXES.items():
         if text.endswith(suffix):
             return kind
+    if (run_directory(source) / schema.RECIPE_FILE).is_file():
+        return "run"
     if isinstance(source, str) and _HUB_ID.fullmatch(text) and not text.endswith(_OTHER_SUFFIXES):
         return None if Path(text).exists() else "hub"
     return None
+
+
+def run_directory(source: str | Path) -> Path:
+    """Return the directory that a source of weights means if it is a run: a path, or an id in the folder of the runs.
+
+    Args:
+        source: What a user gave.
+    """
+    path = Path(source).expanduser()
+    return path if (path / schema.RECIPE_FILE).is_file() else default_root() / source
 
 
 def weights_problem(source: str | Path) -> str | None:
@@ -59,6 +73,8 @@ def weights_problem(source: str | Path) -> str | None:
     kind = weights_kind(source)
     if kind is None:
         return f"Expected weights to be {ACCEPTED}. Received: weights={str(source)!r}"
-    if kind in ("imagenet", "hub") or Path(source).expanduser().is_file():
+    if kind == "run" and not (run_directory(source) / schema.MODEL_FILE).is_file():
+        return f"Expected the run to have finished: it has no {schema.MODEL_FILE}. Received: weights={str(source)!r}"
+    if kind in ("imagenet", "hub", "run") or Path(source).expanduser().is_file():
         return None
     return f"Expected weights to be an existing file. Received: weights={str(source)!r}"

@@ -1,5 +1,6 @@
-"""Image classification models with the signature of `keras.applications`."""
+"""Image classification models with the signature of `keras.applications`, and what is built on them."""
 
+from keras_tricks.models.feature_pyramid import backbone, feature_strides
 from keras_tricks.models.nf_resnet import NFResNet20, NFResNet26, NFResNet50, NFResNet101
 from keras_tricks.models.nfnet import (
     NFNetF0,
@@ -61,4 +62,6 @@ __all__ = [
     "ResNet101",
     "ResNet110",
     "ResNet152",
+    "backbone",
+    "feature_strides",
 ]

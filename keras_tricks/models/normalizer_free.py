@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -23,6 +23,7 @@ from keras_tricks.layers import (
 )
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.models.arguments import check_arguments
+from keras_tricks.models.dilation import Sampling, pool_shortcut, sample_stages
 from keras_tricks.models.normalizer_free_docstring import normalizer_free_docstring
 
 
@@ -61,6 +62,11 @@ class Architecture:
     squeeze_ratio: float | None = 0.5
     final_width: int | None = None
     default_activation: str = "gelu"
+
+    @property
+    def stem_stride(self) -> int:
+        """What the stem for large images divides height and width by."""
+        return math.prod(stride for _, stride in self.stem) * (2 if self.stem_pool else 1)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,9 @@ def _stem(x: Any, choices: Choices, small_images: bool) -> Any:
     return keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
 
 
-def _block(x: Any, width: int, stride: int, expected_std: float, drop_rate: float, choices: Choices, name: str) -> Any:
+def _block(
+    x: Any, width: int, sampling: Sampling, expected_std: float, drop_rate: float, choices: Choices, name: str
+) -> Any:
     architecture, gamma = choices.architecture, choices.gamma
     group_width = architecture.group_width or int(width * architecture.bottleneck_ratio)
     groups = int(width * architecture.bottleneck_ratio) // group_width
@@ -119,16 +127,18 @@ def _block(x: Any, width: int, stride: int, expected_std: float, drop_rate: floa
 
     branch = choices.activate(x, f"{name}_act1")
     shortcut = x
-    if stride > 1 or x.shape[-1] != width:
-        shortcut, shortcut_stride = branch, stride
-        if stride > 1 and (architecture.pooled_shortcut or choices.timm_resnet):
-            shortcut = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_shortcut_pool")(shortcut)
-            shortcut_stride = 1
+    if sampling.reduction > 1 or x.shape[-1] != width:
+        shortcut, shortcut_stride = branch, sampling.stride
+        if sampling.reduction > 1 and (architecture.pooled_shortcut or choices.timm_resnet):
+            shortcut, shortcut_stride = pool_shortcut(shortcut, sampling, f"{name}_shortcut_pool"), 1
         shortcut = first(width, 1, strides=shortcut_stride, name=f"{name}_shortcut_conv")(shortcut)
     branch = first(inner, 1, name=f"{name}_conv1")(branch)
-    for place, strides in (("2", stride), ("2b", 1))[: architecture.convolutions]:
+    places = (("2", sampling.stride, sampling.before), ("2b", 1, sampling.after))
+    for place, strides, dilation in places[: architecture.convolutions]:
         branch = choices.activate(branch, f"{name}_act{place}")
-        branch = convolve(inner, 3, strides=strides, groups=groups, name=f"{name}_conv{place}")(branch)
+        branch = convolve(inner, 3, strides=strides, dilation_rate=dilation, groups=groups, name=f"{name}_conv{place}")(
+            branch
+        )
     branch = choices.activate(branch, f"{name}_act3")
     gain = "zeros" if choices.timm_resnet else "ones"
     branch = convolve(width, 1, gain_initializer=gain, name=f"{name}_conv3")(branch)
@@ -148,14 +158,16 @@ def _block(x: Any, width: int, stride: int, expected_std: float, drop_rate: floa
     return keras.layers.Add(name=f"{name}_add")([shortcut, factor])
 
 
-def _plan(architecture: Architecture, alpha: float) -> Iterator[tuple[str, int, int, float]]:
-    """Yield the name, width, stride and expected standard deviation of the input of each block."""
+def _plan(
+    architecture: Architecture, alpha: float, samplings: Sequence[Sampling]
+) -> Iterator[tuple[str, int, Sampling, float]]:
+    """Yield the name, width, sampling and expected standard deviation of the input of each block."""
     expected_std = 1.0
-    for stage, (depth, width, stride) in enumerate(
-        zip(architecture.depths, architecture.widths, architecture.strides, strict=True), start=1
+    for stage, (depth, width, sampling) in enumerate(
+        zip(architecture.depths, architecture.widths, samplings, strict=True), start=1
     ):
         for block in range(1, depth + 1):
-            yield f"stage{stage}_block{block}", width, stride if block == 1 else 1, expected_std
+            yield f"stage{stage}_block{block}", width, sampling if block == 1 else sampling.next(), expected_std
             # A transition block's shortcut is a convolution, so the variance starts again from 1.
             expected_std = math.hypot(1.0 if block == 1 else expected_std, alpha)
 
@@ -208,6 +220,7 @@ def normalizer_free_builder(name: str, architecture: Architecture) -> Callable[.
         stochastic_depth_rate: float = 0.0,
         small_images: bool | None = None,
         split_groups: bool | None = None,
+        output_stride: int | None = None,
         name: str = model_name,
     ) -> keras.Model:
         check_arguments(
@@ -239,12 +252,14 @@ def normalizer_free_builder(name: str, architecture: Architecture) -> Callable[.
             alpha=alpha,
             timm_resnet=timm_resnet,
         )
+        stem_stride = 1 if small_images else architecture.stem_stride
+        samplings = sample_stages(stem_stride, architecture.strides, output_stride)
         inputs = keras.Input(input_shape, name="images")
         x = _stem(inputs, choices, small_images)
-        blocks = list(_plan(architecture, alpha))
-        for index, (block, width, stride, expected_std) in enumerate(blocks):
+        blocks = list(_plan(architecture, alpha, samplings))
+        for index, (block, width, sampling, expected_std) in enumerate(blocks):
             drop_rate = stochastic_depth_rate * index / len(blocks)
-            x = _block(x, width, stride, expected_std, drop_rate, choices, block)
+            x = _block(x, width, sampling, expected_std, drop_rate, choices, block)
         if architecture.final_width is not None:
             x = choices.convolve(architecture.final_width, 1, name="final_conv")(x)
         # timm's NF-ResNets end without gamma: theirs is in the kernels, and none follows.

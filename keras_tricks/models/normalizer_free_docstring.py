@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from keras_tricks.model_facts import ModelFacts
@@ -41,6 +42,9 @@ kernels of the convolutions that follow: the same function, with one pass over t
     small_images: {small_images}
     split_groups: How grouped convolutions are computed, as in
         `keras_tricks.layers.ScaledStandardizedConv2D`. Default None, whichever is faster.
+    output_stride: What height and width are divided by in the end:
+        {output_strides}; or None for what the stages were published with. With a smaller one the last stages have
+        dilated convolutions instead of strides, for segmentation; the weights are the same.
     name: Name of the model.
 
 Returns:
@@ -97,6 +101,8 @@ def normalizer_free_docstring(facts: ModelFacts, architecture: Architecture) -> 
         )
     differences = _TIMM_NFNET if facts.family == "nfnet" else _TIMM_NF_RESNET
     limit = f" and at most {facts.max_image_size}" if is_small else ""
+    smallest = math.prod(architecture.strides)
+    small_strides = ", ".join(str(2**power) for power in range(1, smallest.bit_length() - 1)) + f" or {smallest}"
     return _DOCUMENTATION.format(
         title=facts.title,
         builder=facts.builder,
@@ -108,6 +114,7 @@ def normalizer_free_docstring(facts: ModelFacts, architecture: Architecture) -> 
         dropout=_published(facts.dropout_rate),
         stochastic_depth=_published(facts.stochastic_depth_rate),
         small_images=_ALWAYS_SMALL if is_small else _SMALL_IMAGES,
+        output_strides=small_strides if is_small else f"8, 16 or 32 ({small_strides} for small ones)",
         reduction=2 ** sum(stride > 1 for stride in architecture.strides) if is_small else 32,
         channels=architecture.final_width or architecture.widths[-1],
         classes=facts.default_classes,

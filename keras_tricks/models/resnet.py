@@ -12,6 +12,7 @@ from keras import layers
 
 from keras_tricks.model_facts import model_facts
 from keras_tricks.models.arguments import check_arguments
+from keras_tricks.models.dilation import Sampling, pool_shortcut, sample_stages
 from keras_tricks.models.resnet_docstring import resnet_docstring
 from keras_tricks.weights.imagenet import load_imagenet_weights
 
@@ -32,11 +33,12 @@ ARCHITECTURES = {
 """The branch and the number of residual units of each stage."""
 
 STEM_WIDTHS = {"resnet": 64, "resnet_cifar": 16}
+STEM_STRIDES = {"resnet": 4, "resnet_cifar": 1}
 
 Normalize = Callable[..., layers.Layer]
 
 
-def _convolve(x: Any, filters: int, kernel_size: int, stride: int, name: str) -> Any:
+def _convolve(x: Any, filters: int, kernel_size: int, stride: int, name: str, dilation: int = 1) -> Any:
     """Convolve without a bias; strided kernels are padded evenly, as in PyTorch and MXNet."""
     padding = "same"
     if stride > 1:
@@ -48,19 +50,19 @@ def _convolve(x: Any, filters: int, kernel_size: int, stride: int, name: str) ->
         kernel_size,
         strides=stride,
         padding=padding,
+        dilation_rate=dilation,
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal"),
         name=name,
     )(x)
 
 
-def _shortcut(x: Any, filters: int, stride: int, variant: str, norm: Normalize, name: str) -> Any:
-    if stride == 1 and x.shape[-1] == filters:
+def _shortcut(x: Any, filters: int, sampling: Sampling, variant: str, norm: Normalize, name: str) -> Any:
+    if sampling.reduction == 1 and x.shape[-1] == filters:
         return x
-    if variant == "D" and stride > 1:
-        # "same" rounds odd sizes up and leaves the padding out of the average.
-        x = layers.AveragePooling2D(stride, padding="same", name=f"{name}_shortcut_pool")(x)
-        stride = 1
+    stride = sampling.stride
+    if variant == "D" and sampling.reduction > 1:
+        x, stride = pool_shortcut(x, sampling, f"{name}_shortcut_pool"), 1
     x = _convolve(x, filters, 1, stride, f"{name}_shortcut_conv")
     return norm(name=f"{name}_shortcut_bn")(x)
 
@@ -69,21 +71,22 @@ def _residual_unit(
     x: Any,
     branch: Sequence[tuple[int, int]],
     width: int,
-    stride: int,
+    sampling: Sampling,
     variant: str,
     zero_gamma: bool,
     norm: Normalize,
     name: str,
 ) -> Any:
-    shortcut = _shortcut(x, width * branch[-1][1], stride, variant, norm, name)
+    shortcut = _shortcut(x, width * branch[-1][1], sampling, variant, norm, name)
     strided = 1 if branch is BASIC or variant == "A" else 2
     for index, (kernel_size, multiple) in enumerate(branch, start=1):
         x = _convolve(
             x,
             width * multiple,
             kernel_size,
-            stride if index == strided else 1,
+            sampling.stride if index == strided else 1,
             f"{name}_conv{index}",
+            dilation=1 if kernel_size == 1 else sampling.before if index <= strided else sampling.after,
         )
         is_last = index == len(branch)
         gamma = "zeros" if is_last and zero_gamma else "ones"
@@ -138,6 +141,7 @@ def _builder(name: str) -> Callable[..., keras.Model]:
         variant: str = "A",
         zero_gamma: bool = False,
         synchronized_batch_norm: bool = False,
+        output_stride: int | None = None,
         name: str = model_name,
     ) -> keras.Model:
         check_arguments(
@@ -156,15 +160,17 @@ def _builder(name: str) -> Callable[..., keras.Model]:
             epsilon=1e-5,
             synchronized=synchronized_batch_norm,
         )
+        strides = (1, *(2 for _ in units[1:]))
+        samplings = sample_stages(STEM_STRIDES[facts.family], strides, output_stride)
         inputs = keras.Input(input_shape, name="images")
         x = _stem(inputs, facts.family, variant, norm)
-        for stage, depth in enumerate(units, start=1):
+        for stage, (depth, sampling) in enumerate(zip(units, samplings, strict=True), start=1):
             for unit in range(1, depth + 1):
                 x = _residual_unit(
                     x,
                     branch,
                     width=STEM_WIDTHS[facts.family] * 2 ** (stage - 1),
-                    stride=2 if stage > 1 and unit == 1 else 1,
+                    sampling=sampling if unit == 1 else sampling.next(),
                     variant=variant,
                     zero_gamma=zero_gamma,
                     norm=norm,

@@ -40,6 +40,9 @@ Args:
         at zero, so that every block starts as its shortcut.
     synchronized_batch_norm: Whether batch statistics are taken over all replicas of a
         `tf.distribute` strategy. TensorFlow backend only.
+    output_stride: What height and width are divided by in the end: {output_strides}, or None for
+        what the stages were published with. With a smaller one the last stages have dilated
+        convolutions instead of strides, for segmentation; the weights are the same.
     name: Name of the model.
 
 Returns:
@@ -114,6 +117,7 @@ def resnet_docstring(facts: ModelFacts, units: Sequence[int], channels: int) -> 
             + " pixels"
         ),
         reduction=reduction,
+        output_strides="2 or 4" if reduction == 4 else "8, 16 or 32",
         channels=channels,
         classes=facts.default_classes,
         paper=facts.source.paper,

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import keras
 
+from keras_tricks.runs import schema
 from keras_tricks.weights.deepmind import load_deepmind
 from keras_tricks.weights.imagenet import load_imagenet_weights
 from keras_tricks.weights.keras_file import load_keras_file
 from keras_tricks.weights.structure import structure_of
 from keras_tricks.weights.timm import RESNETS, load_timm
-from keras_tricks.weights_facts import Kind, weights_kind, weights_problem
+from keras_tricks.weights_facts import Kind, run_directory, weights_kind, weights_problem
 
 
 def load(model: keras.Model, source: str | Path, head: bool = True) -> None:
@@ -22,8 +23,8 @@ def load(model: keras.Model, source: str | Path, head: bool = True) -> None:
         model: What a builder of `keras_tricks.models` returned. Its weights are overwritten.
         source: `"imagenet"`, those that Keras publishes for `ResNet50`, `ResNet101` and `ResNet152` of variant A;
             the path of a `.safetensors` file or the id of a repository on the Hugging Face hub, for `load_timm`;
-            the path of a `.npz` file, for `load_deepmind`; or the path of a `.keras` or `.weights.h5` file
-            that was saved from the same model.
+            the path of a `.npz` file, for `load_deepmind`; the path of a `.keras` or `.weights.h5` file that was
+            saved from the same model; or a finished run of it, its directory or its id in the folder of the runs.
         head: Whether the classifier is loaded too. With False the model may have another number of classes.
             A model without a classifier never needs one.
 
@@ -47,8 +48,13 @@ def load(model: keras.Model, source: str | Path, head: bool = True) -> None:
         "hub": load_timm,
         "npz": load_deepmind,
         "keras": load_keras_file,
+        "run": _load_run,
     }
     loaders[weights_kind(source)](model, source, head=head)
+
+
+def _load_run(model: keras.Model, source: str | Path, head: bool) -> None:
+    load_keras_file(model, run_directory(source) / schema.MODEL_FILE, head=head)
 
 
 def _load_imagenet(model: keras.Model, source: str | Path, head: bool) -> None:

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_tricks import models
+from keras_tricks.model_facts import MODELS
 from keras_tricks.models import ResNet18, ResNet20, ResNet50
 
 ANY_SIZE = (None, None, 3)
@@ -232,7 +233,7 @@ def test_synchronized_batch_norm_is_in_every_norm():
     assert all(norm.synchronized for norm in norms)
 
 
-@pytest.mark.parametrize("name", models.__all__)
+@pytest.mark.parametrize("name", [facts.builder for facts in MODELS.values()])
 def test_signature_and_help(name):
     builder = getattr(models, name)
     parameters = inspect.signature(builder).parameters
