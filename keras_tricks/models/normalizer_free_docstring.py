@@ -43,8 +43,9 @@ kernels of the convolutions that follow: the same function, with one pass over t
     split_groups: How grouped convolutions are computed, as in
         `keras_tricks.layers.ScaledStandardizedConv2D`. Default None, whichever is faster.
     output_stride: What height and width are divided by in the end:
-        {output_strides}; or None for what the stages were published with. With a smaller one the last stages have
-        dilated convolutions instead of strides, for segmentation; the weights are the same.
+        {output_strides}; or None for what
+        the stages were published with. With a smaller one the last stages have dilated convolutions
+        instead of strides, for segmentation; the weights are the same.
     name: Name of the model.
 
 Returns:
