@@ -26,7 +26,8 @@ STAGES = {
     "flip": "+ mirror",
     "jitter": "+ hue, saturation, brightness 0.4",
     "published": "+ PCA noise: ResNet-50 as published",
-    "repeated": "the same, 4 copies of a decoded image",
+    "decoded": "the same, with decoded_cache",
+    "repeated": "as published, 4 copies of a decoded image",
     "rand_augment": "crop, mirror, RandAugment 2 x 9",
     "nfnet": "NFNet-F0: bicubic 192 px, mix, RandAugment 4 x 5",
 }

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks import data
+from keras_tricks.data.decoded_images import DecodedImages
 from keras_tricks.data.image_data_set import ImageDataSet
-from keras_tricks.data.image_folder import FileSplit
+from keras_tricks.data.image_folder import DecodedFileSplit, FileSplit
 from keras_tricks.data_facts import DataFacts
 
 BATCH, WARMUP_BATCHES = 40, 5
@@ -21,6 +23,7 @@ STAGES = {
     "flip": {},
     "jitter": {"image_transforms": (JITTER,)},
     "published": {"image_transforms": (JITTER, NOISE)},
+    "decoded": {"image_transforms": (JITTER, NOISE), "decoded": True},
     "repeated": {"image_transforms": (JITTER, NOISE), "repeats": 4},
     "rand_augment": {"image_transforms": (data.RandAugment(2, 9),)},
     "nfnet": {
@@ -40,13 +43,20 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(workers)
     files = sorted(folder.iterdir())
     split = FileSplit(files, np.arange(len(files)))
-    data_set = ImageDataSet("files", tuple(map(str, range(1000))), split, split, DataFacts(name="files", title="files"))
+    with tempfile.TemporaryDirectory() as cache:
+        images = DecodedImages(split, files, cache)
+    splits = {False: split, True: DecodedFileSplit(files, np.arange(len(files)), images, np.arange(len(files)))}
+    facts = DataFacts(name="files", title="files")
+    data_sets = {
+        decoded: ImageDataSet("files", tuple(map(str, range(1000))), of, split, facts) for decoded, of in splits.items()
+    }
     threads = tf.data.Options()
     threads.threading.private_threadpool_size = workers
     print(json.dumps({"stages": list(STAGES), "versions": f"TensorFlow {tf.__version__}"}), flush=True)
     for line in sys.stdin:
         stage, images = line.split()
         arguments = {"preprocessing": PLAIN, **STAGES[stage]}
+        data_set = data_sets[arguments.pop("decoded", False)]
         batches = data.training_batches(data_set, batch_size=BATCH, seed=0, epochs=10**6, **arguments)
         iterator = iter(batches.with_options(threads))
         for _ in range(WARMUP_BATCHES):

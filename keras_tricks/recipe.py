@@ -78,6 +78,9 @@ class Recipe(BaseModel):
     model: str = Field("resnet20", description="Model; `keras-tricks models` lists them.")
     data: str = Field("digits", description="`digits`, any TFDS name, or `folder:PATH`.")
     data_dir: str | None = Field(None, description="Where TFDS keeps its data; its own default if unset.")
+    decoded_cache: str | None = Field(
+        None, description="Folder that keeps the decoded training images of large data, from one run to the next."
+    )
     image_size: int | None = Field(
         None, ge=8, le=2048, description="Height and width in pixels; the data set's own if unset."
     )
@@ -137,6 +140,8 @@ class Recipe(BaseModel):
             places["data"] = f"{FOLDER_PREFIX}{folder}"
         if self.data_dir is not None:
             places["data_dir"] = str(Path(self.data_dir).expanduser().resolve())
+        if self.decoded_cache is not None:
+            places["decoded_cache"] = str(Path(self.decoded_cache).expanduser().resolve())
         if self.weights is not None and Path(self.weights).expanduser().is_file():
             places["weights"] = str(Path(self.weights).expanduser().resolve())
         return self.changed(**places)

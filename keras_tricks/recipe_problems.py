@@ -57,6 +57,7 @@ def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
         *_weights_problems(recipe, model),
         *_teacher_problems(recipe),
         *_size_problems(recipe, model),
+        *_cache_problems(recipe, data),
         *_batch_problems(recipe, data, replicas),
         *_schedule_problems(recipe),
     ]
@@ -206,6 +207,13 @@ def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
             continue
         problems.append(Problem("error", where, f"{message}, or choose another model. Received: {where}={size}"))
     return problems
+
+
+def _cache_problems(recipe: Recipe, data: DataFacts) -> list[Problem]:
+    if recipe.decoded_cache is None or data.style != "small":
+        return []
+    message = f"{recipe.data} is decoded in memory anyway: decoded_cache does nothing. Set decoded_cache=none."
+    return [Problem("warning", "decoded_cache", message)]
 
 
 def _batch_problems(recipe: Recipe, data: DataFacts, replicas: int) -> list[Problem]:

@@ -150,7 +150,7 @@ def trained(directory: str | Path) -> Training:
     """
     run_ = Run(directory)
     recipe = Recipe.from_document(run_.recipe(), str(run_.directory))
-    training = build(recipe.changed(replicas=1), load_initial_weights=False)
+    training = build(recipe.changed(replicas=1, decoded_cache=None), load_initial_weights=False)
     model_file = run_.directory / schema.MODEL_FILE
     if model_file.exists():
         model = saved_model.load(model_file).model

@@ -295,7 +295,7 @@ def load_data(recipe: Recipe) -> data.ImageDataSet:
         RecipeError: It is not there, or cannot be used; the message says why and how to get it.
     """
     try:
-        return data.load(recipe.data, data_dir=recipe.data_dir, seed=recipe.seed)
+        return data.load(recipe.data, data_dir=recipe.data_dir, seed=recipe.seed, decoded_cache=recipe.decoded_cache)
     except ValueError as error:
         raise RecipeError(str(error)) from error
 

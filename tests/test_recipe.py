@@ -31,6 +31,7 @@ recipes = st.builds(
     description=st.text(st.characters(codec="utf-8"), max_size=30),
     data=st.sampled_from(["digits", "cifar10", "folder:/some where/'quoted'"]),
     data_dir=st.none() | st.just("/data"),
+    decoded_cache=st.none() | st.just("/cache"),
     epochs=st.integers(1, 500),
     batch_size=st.integers(1, 4096),
     learning_rate=st.floats(1e-6, 10),

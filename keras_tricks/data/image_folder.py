@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks.data.decoded_images import DecodedImages
 from keras_tricks.data.image_data_set import DataNotFound, ImageDataSet, IndexedSplit
 from keras_tricks.data.image_files import problems_of_image_files
+from keras_tricks.data.preprocessing import decode_rgb
 from keras_tricks.data.stratified_split import stratified_split
 from keras_tricks.data.unreadable_files import UnreadableFiles
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts
@@ -47,6 +49,35 @@ class FileSplit(IndexedSplit):
     def label(self, item: tf.Tensor) -> tf.Tensor:
         """Return the label of the file at an index."""
         return tf.gather(self.labels, item)
+
+
+class DecodedFileSplit(FileSplit):
+    """A split of image files that have been decoded.
+
+    A file that could not be read at that time is read when it is needed, and noted in `unreadable` if it still cannot.
+
+    Args:
+        paths: The files.
+        labels: Class index of each file.
+        decoded: The images of these files, and maybe of others.
+        places: The place of each file among them.
+    """
+
+    def __init__(self, paths: list[Path], labels: np.ndarray, decoded: DecodedImages, places: np.ndarray):
+        super().__init__(paths, labels)
+        self.decoded = decoded
+        with tf.device("CPU:0"):
+            self.places = tf.constant(places, tf.int64)
+
+    def read(self, item):
+        """Return the pixels of the file at an index, and its label."""
+        place = tf.gather(self.places, item)
+        pixels = tf.cond(
+            self.decoded.has(place),
+            lambda: self.decoded.pixels(place),
+            lambda: decode_rgb(tf.io.read_file(self.path(item))),
+        )
+        return pixels, self.label(item)
 
 
 @dataclass
@@ -129,7 +160,8 @@ def _two_folders(root: Path) -> tuple[Path, Path | None] | None:
     return None
 
 
-def _hold_out(tree: _ClassTree, seed: int, fraction: float) -> tuple[FileSplit, FileSplit, tuple[str, ...]]:
+def _hold_out(tree: _ClassTree, seed: int, fraction: float) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the places of the images to train and to validate on, and warnings."""
     paths, labels = tree.paths, tree.labels
     names = [path.relative_to(tree.root).as_posix() for path in paths]
     train, validation = stratified_split(labels, names, fraction, seed)
@@ -140,11 +172,12 @@ def _hold_out(tree: _ClassTree, seed: int, fraction: float) -> tuple[FileSplit, 
         for name, files in tree.files.items()
         if len(files) == 1
     )
-    splits = (FileSplit([paths[index] for index in part], labels[part]) for part in (train, validation))
-    return *splits, warnings
+    return train, validation, warnings
 
 
-def load_image_folder(facts: DataFacts, seed: int, validation_fraction: float) -> ImageDataSet:
+def load_image_folder(
+    facts: DataFacts, seed: int, validation_fraction: float, decoded_cache: str | Path | None = None
+) -> ImageDataSet:
     """Load a directory of JPEG, PNG, GIF (first frame), BMP or WebP images.
 
     Either `train/` and `val/` (or `validation/`, `test/`) with the same class folders in both, or
@@ -157,11 +190,13 @@ def load_image_folder(facts: DataFacts, seed: int, validation_fraction: float) -
         facts: Facts of `folder:PATH`.
         seed: Seed of the split of one tree.
         validation_fraction: Share of each class that is held out of one tree.
+        decoded_cache: Directory that keeps the decoded images of the tree that is trained on, for each seed the same;
+            None keeps none. Images to validate on are read from their files.
 
     Raises:
         DataNotFound: If the directory or its class folders are missing.
-        ValueError: If there is only one class, a class has no readable image, or the classes of
-            the two parts differ.
+        ValueError: If there is only one class, a class has no readable image, the classes of
+            the two parts differ, or there is no room for the decoded images.
     """
     root = Path(facts.name.removeprefix(FOLDER_PREFIX)).expanduser()
     if not root.is_dir():
@@ -170,17 +205,22 @@ def load_image_folder(facts: DataFacts, seed: int, validation_fraction: float) -
     train_root, validation_root = _two_folders(root) or (root, None)
     tree = _read_tree(train_root)
     skipped = tree.skipped
+    members = np.arange(len(tree.paths))
     if validation_root:
         held_out = _read_tree(validation_root)
         _check_same_classes(tree, held_out)
         skipped |= held_out.skipped
-        train, validation, warnings = (
-            FileSplit(tree.paths, tree.labels),
-            FileSplit(held_out.paths, held_out.labels),
-            (),
-        )
+        validation, warnings = FileSplit(held_out.paths, held_out.labels), ()
     else:
-        train, validation, warnings = _hold_out(tree, seed, validation_fraction)
+        members, others, warnings = _hold_out(tree, seed, validation_fraction)
+        validation = FileSplit([tree.paths[place] for place in others], tree.labels[others])
+    paths, labels = [tree.paths[place] for place in members], tree.labels[members]
+    if decoded_cache is None:
+        train = FileSplit(paths, labels)
+    else:
+        decoded = DecodedImages(FileSplit(tree.paths, tree.labels), tree.paths, decoded_cache)
+        train = DecodedFileSplit(paths, labels, decoded, members)
+        warnings += decoded.warnings()
     class_names = tuple(tree.files)
     return ImageDataSet(
         name=facts.name,

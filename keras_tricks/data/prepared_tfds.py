@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_tricks.data.decoded_images import DecodedImages, DecodedSplit
 from keras_tricks.data.image_data_set import (
     ORDER_STREAM,
     ArraySplit,
@@ -241,8 +242,19 @@ def _hold_out(records: RecordFiles, seed: int, fraction: float) -> tuple[Split, 
     return RecordSplit(records, ~members), RecordSplit(records, members)
 
 
+def _decoded(train: Split, records: RecordFiles, directory: str | Path) -> DecodedSplit:
+    """Return a split of records with its images decoded; those of the whole split, so that each seed finds them."""
+    assert isinstance(train, RecordSplit)
+    members = None if train.members is None else np.flatnonzero(train.members.numpy())
+    return DecodedSplit(DecodedImages(RecordSplit(records), records.paths, directory), members)
+
+
 def load_prepared_tfds(
-    facts: DataFacts, data_dir: str | Path | None, seed: int, validation_fraction: float
+    facts: DataFacts,
+    data_dir: str | Path | None,
+    seed: int,
+    validation_fraction: float,
+    decoded_cache: str | Path | None = None,
 ) -> ImageDataSet:
     """Load a data set that TensorFlow Datasets has prepared on this machine.
 
@@ -254,10 +266,12 @@ def load_prepared_tfds(
         data_dir: Where prepared data sets lie; None takes the default of TensorFlow Datasets.
         seed: Seed of the split where there is only a training split.
         validation_fraction: Share of the training split that is then held out.
+        decoded_cache: Directory that keeps the decoded images of the training split where they would be streamed; the
+            order of an epoch is then one permutation of all images. None keeps none.
 
     Raises:
         DataNotFound: If the data set or a part of it is not there.
-        ValueError: If it is not a data set of images with one label each.
+        ValueError: If it is not a data set of images with one label each, or there is no room for the decoded images.
     """
     name, directory = facts.name, prepared_directory(facts.name, data_dir)
     try:
@@ -275,6 +289,10 @@ def load_prepared_tfds(
         train, validation = _split(records), _split(_record_files(name, builder, held_out))
     else:
         train, validation = _hold_out(records, seed, validation_fraction)
+    warnings: tuple[str, ...] = ()
+    if decoded_cache is not None and isinstance(train, RecordSplit):
+        train = _decoded(train, records, decoded_cache)
+        warnings = train.decoded.warnings()
     class_names = tuple(builder.info.features[records.label_key].names)
     counts = {"classes": len(class_names), "training_images": train.size}
     return ImageDataSet(
@@ -283,4 +301,5 @@ def load_prepared_tfds(
         train=train,
         validation=validation,
         facts=facts.model_copy(update=counts),
+        warnings=warnings,
     )

@@ -11,6 +11,7 @@ def load(
     data_dir: str | Path | None = None,
     seed: int = 0,
     validation_fraction: float = 0.2,
+    decoded_cache: str | Path | None = None,
 ) -> ImageDataSet:
     """Load a data set by its name; nothing is ever downloaded.
 
@@ -21,6 +22,8 @@ def load(
             `~/tensorflow_datasets`.
         seed: Seed of the split, where the source has no split of its own.
         validation_fraction: Share of the images for validation, where the source has no split.
+        decoded_cache: Directory that keeps the decoded training images of a folder, or of a TFDS data set too large
+            for memory, from one training to the next; see `DecodedImages`. None decodes them in every epoch.
 
     Raises:
         DataNotFound: If the data are not there; the message says how to get them.
@@ -38,7 +41,7 @@ def load(
     if name.startswith(FOLDER_PREFIX):
         from keras_tricks.data.image_folder import load_image_folder
 
-        return load_image_folder(facts, seed, validation_fraction)
+        return load_image_folder(facts, seed, validation_fraction, decoded_cache)
     from keras_tricks.data.prepared_tfds import load_prepared_tfds
 
-    return load_prepared_tfds(facts, data_dir, seed, validation_fraction)
+    return load_prepared_tfds(facts, data_dir, seed, validation_fraction, decoded_cache)

@@ -15,7 +15,7 @@ from keras_tricks.callbacks import Checkpoint, Position, WeightAveraging
 from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.recipe import Recipe, RecipeError
 
-_PLACES = ("data", "data_dir", "weights")
+_PLACES = ("data", "data_dir", "decoded_cache", "weights")
 """Where things lie may differ from machine to machine."""
 
 

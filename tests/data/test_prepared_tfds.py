@@ -239,3 +239,26 @@ def test_cifar10(data_root):
     np.testing.assert_allclose(tf.reduce_mean(pixels, (0, 1, 2)), preprocessing.mean, atol=4)
     images, labels = next(iter(data.training_batches(loaded, preprocessing, 64, seed=0)))
     assert images.shape == (64, 32, 32, 3) and labels.shape == (64, 10)
+
+
+@pytest.mark.parametrize("config", ["varying", "varying_train_only"])
+def test_decoded_records_are_all_seen_once_an_epoch_and_resumed(data_dir, tmp_path, config):
+    def loaded(seed=0, cache=tmp_path):
+        return data.load(f"tiny_images/{config}", data_dir, seed=seed, decoded_cache=cache)
+
+    def batches(of, first_epoch=0):
+        stream = data.training_batches(of, LARGE, 4, seed=1, first_epoch=first_epoch, epochs=2)
+        return [(images[:, 0, 0, 0].astype(int).tolist(), labels) for images, labels in stream.as_numpy_iterator()]
+
+    cached, streamed = loaded(), loaded(cache=None)
+    whole, steps = batches(cached), data.steps_per_epoch(cached, 4)
+    first, second = ([number for numbers, _ in part for number in numbers] for part in (whole[:steps], whole[steps:]))
+    assert sorted(first) == sorted(second) == sorted(n for numbers, _ in batches(streamed)[:steps] for n in numbers)
+    assert first != second
+    for numbers, labels in whole:
+        assert labels.argmax(-1).tolist() == [number % 2 for number in numbers]
+    assert [numbers for numbers, _ in batches(loaded(), first_epoch=1)] == [numbers for numbers, _ in whole[steps:]]
+    for ours, theirs in zip(*(data.evaluation_batches(of, LARGE, 4) for of in (cached, streamed)), strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+    loaded(seed=5)
+    assert len(list(tmp_path.glob("*.pixels"))) == 1
