@@ -1,5 +1,7 @@
 """Image classification models with the signature of `keras.applications`, and what is built on them."""
 
+from keras_tricks.models.deeplab_v3_plus import DeepLabV3Plus
+from keras_tricks.models.fcn import AUXILIARY_WEIGHT, FCN
 from keras_tricks.models.feature_pyramid import backbone, feature_strides
 from keras_tricks.models.nf_resnet import NFResNet20, NFResNet26, NFResNet50, NFResNet101
 from keras_tricks.models.nfnet import (
@@ -31,8 +33,12 @@ from keras_tricks.models.resnet import (
     ResNet110,
     ResNet152,
 )
+from keras_tricks.models.segmentation_head import prediction_model
 
 __all__ = [
+    "AUXILIARY_WEIGHT",
+    "FCN",
+    "DeepLabV3Plus",
     "NFNetF0",
     "NFNetF0Plus",
     "NFNetF1",
@@ -64,4 +70,5 @@ __all__ = [
     "ResNet152",
     "backbone",
     "feature_strides",
+    "prediction_model",
 ]
