@@ -1,6 +1,6 @@
 """Measure the terminal UI as a process in a terminal, then its list of runs and its charts.
 
-    python benchmarks/tui.py
+    python benchmarks/ui.py
 
 First paint is from the start of a new process to the recipes on the screen; the files are in the system's cache. For
 the idle load a run is live that writes a row a second. `tui_runs.py` and `tui_chart.py` measure the rest.
@@ -23,10 +23,7 @@ import time
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tui_runs import write_runs
+from ui_runs import write_runs
 
 from keras_tricks.presets import presets
 from keras_tricks.runs import RunWriter, create_run
@@ -151,7 +148,7 @@ def main() -> None:
         print(f"| first paint | {statistics.median(paints):.2f} s (to {max(paints):.2f} s) | {len(paints)} |")
         print(f"| idle, one live run | {idle_percent(root, options.idle):.1f} % of a core | {options.idle:.0f} s |")
         print(f"| memory, {options.runs} runs | {memory_mib(root, options.runs):.0f} MiB | 1 |", flush=True)
-    for script in ("tui_runs.py", "tui_chart.py"):
+    for script in ("ui_runs.py", "ui_chart.py"):
         print(flush=True)
         subprocess.run([sys.executable, FOLDER / script], check=True)
 

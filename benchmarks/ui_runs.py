@@ -1,6 +1,6 @@
 """Measure the list of runs of the terminal UI: 1,000 runs in 12 columns, and a refresh that changes 50 of them.
 
-    python benchmarks/tui_runs.py
+    python benchmarks/ui_runs.py
 
 Each time is from the wish to the drawn table, with the files in the system's cache: on the clock, and on the CPU, which
 says more where the machine has other things to do.
@@ -13,7 +13,6 @@ import asyncio
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,8 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_tricks.presets import presets
 from keras_tricks.runs import Status, create_run, schema

@@ -1,6 +1,6 @@
 """Time the live mode of the terminal UI with long curves: the first load of a run, and a refresh.
 
-    python benchmarks/tui_chart.py --points 100000
+    python benchmarks/ui_chart.py --points 100000
 
 The run has four noisy metrics of that many points. A refresh reads rows that were appended and draws again, until the
 screen is painted: once with a chart for each metric, once with one chart of all four. Its reading is done by a thread,
@@ -14,7 +14,6 @@ import asyncio
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,8 +22,6 @@ from pathlib import Path
 import numpy as np
 from textual.app import App
 from textual.widget import Widget
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_tricks.runs import RunWriter, create_run, schema
 from tui.app import KerasTricksApp
