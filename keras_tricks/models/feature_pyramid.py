@@ -85,6 +85,9 @@ def backbone(
     arXiv 1706.05587, section 3.1, and in GluonCV, which "Bag of Tricks" (arXiv 1812.01187, section 6) was made with.
     """
     facts = model_facts(model)
+    module = {"resnet": resnet, "nf_resnet": nf_resnet, "nfnet": nfnet}.get(facts.family.removesuffix("_cifar"))
+    if module is None:
+        raise ValueError(f"Expected a ResNet, an NF-ResNet or an NFNet as a backbone. Received: model={model!r}")
     if batch_norm is not None and batch_norm not in BATCH_NORMS:
         raise ValueError(
             f"Expected batch_norm to be None or one of {', '.join(BATCH_NORMS)}. Received: batch_norm={batch_norm!r}"
@@ -96,8 +99,9 @@ def backbone(
         )
     if batch_norm == "synchronized":
         arguments["synchronized_batch_norm"] = True
-    build = getattr(_module(facts.family), facts.builder)
-    network = build(include_top=False, input_shape=input_shape, output_stride=output_stride, **arguments)
+    network = getattr(module, facts.builder)(
+        include_top=False, input_shape=input_shape, output_stride=output_stride, **arguments
+    )
     features = _features(network)
     if isinstance(frozen_stages, bool) or frozen_stages not in range(len(features) + 1):
         raise ValueError(
@@ -129,10 +133,6 @@ def feature_strides(pyramid: keras.Model) -> dict[str, int]:
         if stage > 0:
             strides[f"stage{stage}"] = total
     return strides
-
-
-def _module(family: str) -> Any:
-    return {"resnet": resnet, "nf_resnet": nf_resnet, "nfnet": nfnet}[family.removesuffix("_cifar")]
 
 
 def _layers_by_stage(network: keras.Model) -> dict[int, list[keras.layers.Layer]]:
