@@ -107,7 +107,7 @@ def as_text(size: int) -> str:
 def _kept(recipe: Recipe) -> dict[str, int]:
     """The entry of the recipe's model in the table."""
     facts, entries = model_facts(recipe.model), _table()[recipe.model]
-    if "nf" not in facts.features:
+    if "resnet_variants" in facts.features:
         variant = recipe.trick("resnet_variant")
         return entries[variant.variant if isinstance(variant, ResnetVariant) else "A"]
     small = recipe.resolved_image_size() <= LARGEST_SMALL_IMAGE

@@ -24,9 +24,9 @@ class ModelFacts(BaseModel):
         builder: Attribute of `keras_tricks.models` that builds it, such as `"ResNet50"`.
         title: Name for people, such as `"ResNet-50"`.
         family: `"resnet"`, `"nf_resnet"` or `"nfnet"` (ImageNet sizes), or one of these with `_cifar`
-            (small images).
+            (small images); `"inception_v3"` or `"mobilenet"`.
         features: What tricks may need of it: `"batch_norm"`, `"residual"`, `"bottleneck"`,
-            `"resnet_variants"`, `"nf"` (no normalization).
+            `"resnet_variants"`, `"nf"` (no normalization), `"classifier_dropout"`.
         min_image_size: Smallest height and width, in pixels.
         max_image_size: Largest height and width, in pixels; None for no limit.
         default_image_size: Height and width of the training images that it was published with, in pixels.
@@ -80,12 +80,20 @@ NFNETS = Publication(
     paper="Brock et al. 2021, High-Performance Large-Scale Image Recognition Without Normalization",
     url="https://arxiv.org/abs/2102.06171",
 )
+INCEPTION_V3 = Publication(
+    paper="Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision",
+    url="https://arxiv.org/abs/1512.00567",
+)
+MOBILENETS = Publication(
+    paper="Howard et al. 2017, MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+    url="https://arxiv.org/abs/1704.04861",
+)
 NF_VARIANTS = ("original", "timm")
 """The published networks, and timm's versions of them."""
 LARGEST_SMALL_IMAGE = 64
 """Height and width, in pixels, up to which a network without normalization takes the stem for small images."""
 
-_NF_FEATURES = frozenset({"residual", "bottleneck", "nf"})
+_NF_FEATURES = frozenset({"residual", "bottleneck", "nf", "classifier_dropout"})
 
 
 def _resnet(depth: int, parameters: int, deep_stem_parameters: int) -> ModelFacts:
@@ -173,6 +181,26 @@ def _nf_resnet(depth: int, parameters: int, blocks: int) -> ModelFacts:
     )
 
 
+def _batch_normalized(
+    name: str, builder: str, title: str, smallest: int, size: int, parameters: int, rate: float, source: Publication
+) -> ModelFacts:
+    """Return the facts of a network with batch normalization and without residual branches."""
+    return ModelFacts(
+        name=name,
+        builder=builder,
+        title=title,
+        family=name,
+        features=frozenset({"batch_norm", "classifier_dropout"}),
+        min_image_size=smallest,
+        default_image_size=size,
+        default_classes=1000,
+        parameters={"original": parameters},
+        dropout_rate=rate,
+        imagenet_weights=True,
+        source=source,
+    )
+
+
 def _nf_cifar(name: str, builder: str, title: str, family: str, parameters: int, source: Publication) -> ModelFacts:
     return ModelFacts(
         name=name,
@@ -200,6 +228,8 @@ MODELS: dict[str, ModelFacts] = {
         _resnet(50, 25_557_032, 25_576_264),
         _resnet(101, 44_549_160, 44_568_392),
         _resnet(152, 60_192_808, 60_212_040),
+        _batch_normalized("inception_v3", "InceptionV3", "Inception-V3", 75, 299, 23_817_352, 0.2, INCEPTION_V3),
+        _batch_normalized("mobilenet", "MobileNet", "MobileNet", 32, 224, 4_231_976, 0.001, MOBILENETS),
         _nf_cifar("nf_resnet20", "NFResNet20", "NF-ResNet-20", "nf_resnet_cifar", 220_384, NF_RESNETS),
         _nf_resnet(26, 15_995_176 + 8, 8),
         _nf_resnet(50, 25_557_032 + 16, 16),

@@ -175,6 +175,8 @@ def _weights_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
         message = "The ImageNet weights are of the original ResNet. Turn resnet_variant off, or choose other weights."
     if message is None and kind in ("hub", "safetensors", "npz") and model.family.endswith("_cifar"):
         message = f"{recipe.weights} cannot be of {recipe.model}: published weights are of networks for large images."
+    if message is None and kind in ("hub", "safetensors", "npz") and "residual" not in model.features:
+        message = f"{recipe.weights} cannot be loaded into {recipe.model}. Its published weights are weights=imagenet."
     return [] if message is None else [Problem("error", "weights", message)]
 
 

@@ -106,7 +106,8 @@ def _loaded(place: TeacherPlace, facts: RunFacts) -> Teacher:
 def _built(place: TeacherPlace, facts: RunFacts, variant: str) -> Teacher:
     described = model_facts(place.model)
     large = not described.family.endswith("_cifar")
-    size = described.default_image_size if large and facts.image_size <= LARGEST_SMALL_IMAGE else facts.image_size
+    too_small = facts.image_size <= LARGEST_SMALL_IMAGE or facts.image_size < described.min_image_size
+    size = described.default_image_size if large and too_small else facts.image_size
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

@@ -28,6 +28,7 @@ FEATURES = {
     "residual": "a model with residual branches",
     "resnet_variants": "a ResNet",
     "nf": "an NF-ResNet or NFNet",
+    "classifier_dropout": "a model with dropout before its classifier",
 }
 """What a trick may need of a model, as a phrase for messages."""
 

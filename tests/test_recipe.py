@@ -228,10 +228,23 @@ def test_small_presets_can_be_tried_for_two_epochs(name):
     assert change(presets()[name], ["epochs=2"]).problems() == []
 
 
-def test_stochastic_depth_and_head_dropout_need_a_network_without_normalization():
+def test_stochastic_depth_and_head_dropout_need_networks_that_have_them():
     problems = found(Recipe(tricks=(tricks.StochasticDepth(rate=0.1), tricks.HeadDropout(rate=0.1))))
     assert "stochastic_depth needs an NF-ResNet or NFNet" in problems["error", "stochastic_depth"]
-    assert "head_dropout needs an NF-ResNet or NFNet" in problems["error", "head_dropout"]
+    assert "head_dropout needs a model with dropout before its classifier" in problems["error", "head_dropout"]
+
+
+@pytest.mark.parametrize("model", ["inception_v3", "mobilenet"])
+def test_networks_without_residual_branches_take_what_applies(model):
+    on = (tricks.ZeroGamma(), tricks.ResnetVariant(), tricks.StochasticDepth(rate=0.1), tricks.HeadDropout())
+    problems = found(Recipe(model=model, data="imagenet2012", tricks=on))
+    assert problems.keys() == {("error", trick) for trick in ("zero_gamma", "resnet_variant", "stochastic_depth")}
+    assert f"needs a model with residual branches, and {model} is none" in problems["error", "zero_gamma"]
+    assert not found(Recipe(model=model, data="imagenet2012", weights="imagenet", weights_head=False))
+    timm = found(Recipe(model=model, data="imagenet2012", weights="timm/mobilenetv1_100.ra4_e3600_r224_in1k"))
+    assert "weights=imagenet" in timm["error", "weights"]
+    small = found(Recipe(model=model, data="digits", image_size=16))
+    assert f"at least {75 if model == 'inception_v3' else 32} px" in small["error", "image_size"]
 
 
 def test_what_the_model_was_published_without_must_be_given():

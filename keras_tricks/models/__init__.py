@@ -3,6 +3,8 @@
 from keras_tricks.models.deeplab_v3_plus import DeepLabV3Plus
 from keras_tricks.models.fcn import AUXILIARY_WEIGHT, FCN
 from keras_tricks.models.feature_pyramid import backbone, feature_strides
+from keras_tricks.models.inception_v3 import InceptionV3
+from keras_tricks.models.mobilenet import MobileNet
 from keras_tricks.models.nf_resnet import NFResNet20, NFResNet26, NFResNet50, NFResNet101
 from keras_tricks.models.nfnet import (
     NFNetF0,
@@ -39,6 +41,8 @@ __all__ = [
     "AUXILIARY_WEIGHT",
     "FCN",
     "DeepLabV3Plus",
+    "InceptionV3",
+    "MobileNet",
     "NFNetF0",
     "NFNetF0Plus",
     "NFNetF1",

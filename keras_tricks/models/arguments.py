@@ -93,7 +93,7 @@ def _check_imagenet(
             f"Expected weights to be None or the path of a file: no ImageNet weights are published "
             f"for {facts.title}. Received: weights='imagenet'"
         )
-    if variant != "A":
+    if "resnet_variants" in facts.features and variant != "A":
         raise ValueError(
             "Expected variant='A' with weights='imagenet': the published weights are for the "
             f"original ResNet. Received: variant={variant!r}"

@@ -13,11 +13,12 @@ class HeadDropout(Trick):
     """Drop features before the classifier.
 
     The larger an NFNet, the higher its published rate: 0.2 for F0, 0.3 for F1, 0.4 for F2 and F3, 0.5 from F4 on.
+    Inception-V3 has 0.2 in the code of its authors and 0.5 in that of "Bag of Tricks".
     """
 
     source: ClassVar = Source(NFNETS, "A", NFNETS_URL)
     group: ClassVar = "Regularization"
-    needs: ClassVar = frozenset({"nf"})
+    needs: ClassVar = frozenset({"classifier_dropout"})
 
     rate: float | None = Field(
         None, ge=0, lt=1, description="Share of features to drop; the model's published one if unset."

@@ -1,19 +1,22 @@
-"""The ImageNet weights of `keras.applications` for our ResNets of variant A."""
+"""The ImageNet weights of `keras.applications` for our models of the same name."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks.weights.applications_names import our_names
 from keras_tricks.weights.structure import HEAD
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_STD = (58.393, 57.12, 57.375)
 """Mean and standard deviation of red, green and blue, for pixels from 0 to 255."""
+
+APPLICATIONS = {"inception_v3": "InceptionV3", "mobilenet": "MobileNet"}
+"""Their builders in `keras.applications`, by family, for those that need no more to be told."""
 
 
 def imagenet_preprocessing(images: Any) -> Any:
@@ -38,13 +41,13 @@ def imagenet_preprocessing(images: Any) -> Any:
 
 
 def load_imagenet_weights(model: keras.Model, architecture: str, head: bool = True) -> None:
-    """Load the ImageNet weights that Keras publishes into a ResNet of variant A.
+    """Load the ImageNet weights that Keras publishes into one of our models.
 
     The weights are downloaded by `keras.applications` at the first call, and cached there.
 
     Args:
-        model: A `ResNet50`, `ResNet101` or `ResNet152` of variant A, with or without its top. Its
-            weights are overwritten.
+        model: An `InceptionV3`, a `MobileNet`, or a `ResNet50`, `ResNet101` or `ResNet152` of variant A, with or
+            without its top. Its weights are overwritten.
         architecture: Name of the builder in `keras.applications`, such as `"ResNet50"`.
         head: Whether the classifier is loaded too, if the model has one.
 
@@ -57,20 +60,24 @@ def load_imagenet_weights(model: keras.Model, architecture: str, head: bool = Tr
 
 
 def copy_applications_weights(source: keras.Model, target: keras.Model, head: bool = True) -> None:
-    """Copy the weights of a `keras.applications` ResNet into ours, so that both say the same.
+    """Copy the weights of a model of `keras.applications` into ours, so that both say the same.
 
-    Three things differ and are folded in:
+    What differs is folded in:
 
-    - Their convolutions have biases: each is subtracted from the moving mean of the batch
+    - The convolutions of their ResNets have biases: each is subtracted from the moving mean of the batch
       normalization behind it.
-    - Their epsilon is 1.001e-5: the difference is added to the moving variances.
-    - They take BGR images without division by a standard deviation: the input channels of the first
+    - The epsilon of their ResNets is 1.001e-5: the difference is added to the moving variances.
+    - Their ResNets take BGR images without division by a standard deviation: the input channels of the first
       convolution are reversed and scaled, so that the target takes `imagenet_preprocessing`. This
       makes that kernel about 57 times larger; fine-tuning barely moves it.
+    - Their Inception-V3 and MobileNet take pixels from -1 to 1: the first convolution is scaled, and what it makes of
+      the shift goes into the moving mean behind it. MobileNet pads in that convolution. Its zeros there, in the last
+      row and column of images of even sizes, stand for the mean color of ImageNet instead of grey.
 
     Args:
-        source: A model made by `keras.applications.ResNet50`, `ResNet101` or `ResNet152`.
-        target: Our model of the same depth, of variant A. Its weights are overwritten.
+        source: A model made by `keras.applications.InceptionV3`, `MobileNet` (of width 1), `ResNet50`, `ResNet101`
+            or `ResNet152`.
+        target: Our model of the same name, a ResNet of variant A. Its weights are overwritten.
         head: Whether the classifier is copied too.
 
     Raises:
@@ -87,52 +94,52 @@ def copy_applications_weights(source: keras.Model, target: keras.Model, head: bo
         values.pop(HEAD, None)
     problems = _mismatches(values, targets)
     if problems:
+        variant = " (variant A)" if any(name.startswith("stage") for name in targets) else ""
         raise ValueError(
-            f"Expected the weights of {source.name} to fit {target.name} (variant A). Received: {'; '.join(problems)}"
+            f"Expected the weights of {source.name} to fit {target.name}{variant}. Received: {'; '.join(problems)}"
         )
     for name, arrays in values.items():
         targets[name].set_weights(arrays)
 
 
-def _target_name(name: str) -> str:
-    """Return our name of a layer of `keras.applications`; an unknown name stays as it is."""
-    stem = re.fullmatch(r"conv1_(conv|bn)", name)
-    if stem:
-        return f"stem_{stem[1]}1"
-    unit = re.fullmatch(r"conv(\d+)_block(\d+)_(\d+)_(conv|bn)", name)
-    if not unit:
-        return name
-    stage, block, index, kind = int(unit[1]) - 1, unit[2], unit[3], unit[4]
-    place = f"shortcut_{kind}" if index == "0" else f"{kind}{index}"
-    return f"stage{stage}_block{block}_{place}"
-
-
 def _converted(source: keras.Model, targets: dict[str, keras.layers.Layer]) -> dict[str, list[np.ndarray]]:
     """Return the source's weights under our layer names, with the differences folded in."""
-    values = {}
-    biases = {
-        layer.name: ops.convert_to_numpy(layer.bias)
-        for layer in source.layers
-        if isinstance(layer, keras.layers.Conv2D) and layer.use_bias
-    }
+    names = our_names(source, targets)
+    values: dict[str, list[np.ndarray]] = {}
+    shifts: dict[str, np.ndarray] = {}
+    norms = []
     for layer in source.layers:
         if not layer.weights:
             continue
-        name = _target_name(layer.name)
-        arrays = layer.get_weights()
-        if isinstance(layer, keras.layers.Conv2D):
-            arrays = arrays[:1]
-            if name == "stem_conv1" and arrays[0].shape[2] == 3:
-                std = np.asarray(IMAGENET_STD, arrays[0].dtype)
-                arrays = [arrays[0][:, :, ::-1] * std[:, np.newaxis]]
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = arrays
-            mean = mean - biases.get(layer.name.replace("_bn", "_conv"), 0)
-            # An unknown layer is reported by _mismatches.
-            epsilon = targets[name].epsilon if name in targets else layer.epsilon
-            arrays = [gamma, beta, mean, variance + (layer.epsilon - epsilon)]
+        name, arrays = names[layer.name], layer.get_weights()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            norms.append((name, layer))
+        elif name == HEAD:
+            # The classifier of their MobileNet is a 1x1 convolution.
+            arrays = [arrays[0].reshape(arrays[0].shape[-2:]), *arrays[1:]]
+        elif isinstance(layer, keras.layers.Conv2D):
+            kernel, shift = arrays[0], arrays[1] if layer.use_bias else np.zeros((), arrays[0].dtype)
+            if name == "stem_conv1" and kernel.shape[2] == 3:
+                kernel, offset = _for_normalized_images(kernel, is_resnet=layer.name == "conv1_conv")
+                shift = shift + offset
+            arrays, shifts[name.replace("conv", "bn")] = [kernel], shift
         values[name] = arrays
+    for name, layer in norms:
+        weights = {weight.name: ops.convert_to_numpy(weight) for weight in layer.weights}
+        # An unknown layer is reported by _mismatches.
+        epsilon = targets[name].epsilon if name in targets else layer.epsilon
+        weights["moving_mean"] = weights["moving_mean"] - shifts.get(name, 0)
+        weights["moving_variance"] = weights["moving_variance"] + (layer.epsilon - epsilon)
+        values[name] = list(weights.values())
     return values
+
+
+def _for_normalized_images(kernel: np.ndarray, is_resnet: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first kernel for the images of `imagenet_preprocessing`, and what it leaves to add to its outputs."""
+    mean, std = (np.asarray(each, kernel.dtype)[:, np.newaxis] for each in (IMAGENET_MEAN, IMAGENET_STD))
+    if is_resnet:
+        return kernel[:, :, ::-1] * std, np.zeros((), kernel.dtype)
+    return kernel * (std / 127.5), (kernel * (mean / 127.5 - 1)).sum((0, 1, 2))
 
 
 def _mismatches(values: dict[str, list[np.ndarray]], targets: dict[str, keras.layers.Layer]) -> list[str]:

@@ -9,7 +9,7 @@ import keras
 
 from keras_tricks.runs import schema
 from keras_tricks.weights.deepmind import load_deepmind
-from keras_tricks.weights.imagenet import load_imagenet_weights
+from keras_tricks.weights.imagenet import APPLICATIONS, load_imagenet_weights
 from keras_tricks.weights.keras_file import load_keras_file
 from keras_tricks.weights.structure import structure_of
 from keras_tricks.weights.timm import RESNETS, load_timm
@@ -21,10 +21,11 @@ def load(model: keras.Model, source: str | Path, head: bool = True) -> None:
 
     Args:
         model: What a builder of `keras_tricks.models` returned. Its weights are overwritten.
-        source: `"imagenet"`, those that Keras publishes for `ResNet50`, `ResNet101` and `ResNet152` of variant A;
-            the path of a `.safetensors` file or the id of a repository on the Hugging Face hub, for `load_timm`;
-            the path of a `.npz` file, for `load_deepmind`; the path of a `.keras` or `.weights.h5` file that was
-            saved from the same model; or a finished run of it, its directory or its id in the folder of the runs.
+        source: `"imagenet"`, those that Keras publishes for `InceptionV3`, `MobileNet`, and `ResNet50`, `ResNet101`
+            and `ResNet152` of variant A; the path of a `.safetensors` file or the id of a repository on the Hugging
+            Face hub, for `load_timm`; the path of a `.npz` file, for `load_deepmind`; the path of a `.keras` or
+            `.weights.h5` file that was saved from the same model; or a finished run of it, its directory or its id in
+            the folder of the runs.
         head: Whether the classifier is loaded too. With False the model may have another number of classes.
             A model without a classifier never needs one.
 
@@ -59,10 +60,13 @@ def _load_run(model: keras.Model, source: str | Path, head: bool) -> None:
 
 def _load_imagenet(model: keras.Model, source: str | Path, head: bool) -> None:
     structure = structure_of(model)
+    if structure.family in APPLICATIONS:
+        load_imagenet_weights(model, APPLICATIONS[structure.family], head=head)
+        return
     published = structure.family == "resnet" and structure.bottleneck and structure.resnet_variant == "A"
     if not published or not structure.large_stem:
         raise ValueError(
-            "Expected ResNet50, ResNet101 or ResNet152 of variant 'A' for weights='imagenet': Keras publishes "
-            f"weights for no other of our models. Received: model={model.name!r}"
+            "Expected InceptionV3, MobileNet, or ResNet50, ResNet101 or ResNet152 of variant 'A' for "
+            f"weights='imagenet': Keras publishes weights for no other of our models. Received: model={model.name!r}"
         )
     load_imagenet_weights(model, f"ResNet{RESNETS[True, structure.depths]}", head=head)

@@ -22,7 +22,7 @@ class Structure:
     """What sets one of our models apart for those who load weights into it.
 
     Args:
-        family: Which network it is.
+        family: Which network it is. Inception-V3 and MobileNet are told by nothing else.
         depths: Number of blocks of each stage.
         bottleneck: Whether a block has 1x1 convolutions around its 3x3.
         deep_stem: Whether the stem has more than one convolution.
@@ -33,15 +33,15 @@ class Structure:
         final_width: Filters of the convolution after the last stage; None where there is none.
     """
 
-    family: Literal["resnet", "nfnet", "nf_resnet"]
-    depths: tuple[int, ...]
-    bottleneck: bool
-    deep_stem: bool
-    large_stem: bool
-    pooled_shortcuts: bool
-    strided_first: bool
-    skip_gains: bool
-    final_width: int | None
+    family: Literal["resnet", "nfnet", "nf_resnet", "inception_v3", "mobilenet"]
+    depths: tuple[int, ...] = ()
+    bottleneck: bool = False
+    deep_stem: bool = False
+    large_stem: bool = True
+    pooled_shortcuts: bool = False
+    strided_first: bool = False
+    skip_gains: bool = False
+    final_width: int | None = None
 
     @property
     def resnet_variant(self) -> str:
@@ -63,6 +63,10 @@ def structure_of(model: keras.Model) -> Structure:
         ValueError: If it is another model.
     """
     layers = {layer.name: layer for layer in model.layers}
+    if "mixed10" in layers:
+        return Structure("inception_v3")
+    if "block13_conv2" in layers:
+        return Structure("mobilenet")
     ends = [_BLOCK_END.fullmatch(name) for name in layers]
     depths = Counter(int(end[1]) for end in ends if end)
     if not depths or "stem_conv1" not in layers or "stage2_block1_conv1" not in layers:

@@ -141,6 +141,12 @@ def timm_counterpart(structure: Structure) -> str:
     Raises:
         ValueError: If timm has no such network.
     """
+    if structure.family in ("inception_v3", "mobilenet"):
+        raise ValueError(
+            "Expected a ResNet, NF-ResNet or NFNet: timm's Inception-V3 counts the padding in its average pools, and "
+            "its MobileNet pads evenly, so that the same weights compute something else in ours. Those of "
+            f"weights='imagenet' fit. Received: {structure.family}"
+        )
     if not structure.large_stem:
         raise ValueError(
             "Expected a model with a stem for large images, as timm's have. Build it with small_images=False, "

@@ -63,17 +63,19 @@ def _read_by_gradient(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
     match layer:
         case keras.layers.Conv2D() | keras.layers.Dense() | keras.layers.BatchNormalization():
             return inputs
+        case keras.layers.DepthwiseConv2D():
+            return inputs
         case keras.layers.Multiply() | layers.SkipInit() | layers.SqueezeExcite():
             return inputs
         case keras.layers.MaxPooling2D():
             return [*inputs, layer.output]
-        case keras.layers.Activation() if layer.activation is keras.activations.relu:
+        case keras.layers.Activation() if layer.activation in (keras.activations.relu, keras.activations.relu6):
             return [layer.output]
         case layers.ScaledActivation():
             return [layer.output] if layer.activation == "relu" else inputs
         case keras.layers.Add() | keras.layers.ZeroPadding2D() | keras.layers.InputLayer():
             return []
-        case keras.layers.AveragePooling2D() | keras.layers.GlobalAveragePooling2D():
+        case keras.layers.AveragePooling2D() | keras.layers.GlobalAveragePooling2D() | keras.layers.Concatenate():
             return []
     raise TypeError(f"What does the gradient of a {type(layer).__name__} read? Add it here.")
 

@@ -23,6 +23,7 @@ PLAIN = Recipe(model="resnet20", data="cifar10", batch_size=64)
         ("nf_resnet20", "original", False),
         ("nfnet_tiny", "original", False),
         ("resnet18", "D", False),
+        ("mobilenet", "original", False),
         ("nf_resnet26", "original", True),
     ],
 )
@@ -41,17 +42,30 @@ def test_the_table_knows_every_model_and_its_parameters():
         for variant, parameters in facts.parameters.items():
             if "nf" in facts.features:
                 continue
-            arguments = () if variant == "A" else (tricks.ResnetVariant(variant=variant),)
+            arguments = () if variant in ("A", "original") else (tricks.ResnetVariant(variant=variant),)
             recipe = Recipe(model=name, data="imagenet2012", tricks=arguments)
             classes = 1000 - facts.default_classes
-            features = {"resnet_cifar": 64}.get(facts.family, 512 if "bottleneck" not in facts.features else 2048)
+            features = {"resnet_cifar": 64, "mobilenet": 1024, "inception_v3": 2048}.get(
+                facts.family, 512 if "bottleneck" not in facts.features else 2048
+            )
             assert estimate_memory(recipe).parameters == parameters + classes * (features + 1)
         if "nf" in facts.features and facts.default_classes == 1000:
             assert estimate_memory(Recipe(model=name, data="imagenet2012")).parameters == facts.parameters["original"]
 
 
-@pytest.mark.parametrize("model", ["resnet20", "nf_resnet20"])
-@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize(
+    ("model", "dtype"),
+    [
+        ("resnet20", None),
+        ("resnet20", "bfloat16"),
+        ("nf_resnet20", None),
+        ("nf_resnet20", "bfloat16"),
+        ("mobilenet", "bfloat16"),
+        pytest.param("mobilenet", None, marks=pytest.mark.slow),
+        pytest.param("inception_v3", None, marks=pytest.mark.slow),
+        pytest.param("inception_v3", "bfloat16", marks=pytest.mark.slow),
+    ],
+)
 def test_activations_are_what_tensorflow_keeps(model, dtype):
     """The forward function of a traced model returns all that its backward function reads."""
     if keras.backend.backend() != "tensorflow":
@@ -61,12 +75,14 @@ def test_activations_are_what_tensorflow_keeps(model, dtype):
     images = 4
     keras.config.set_dtype_policy(f"mixed_{dtype}" if dtype else "float32")
     network = getattr(models, MODELS[model].builder)(classifier_activation=None)
-    call = tf.function(lambda x: network(x, training=True)).get_concrete_function(tf.TensorSpec((images, 32, 32, 3)))
+    batch = tf.TensorSpec((images, *network.input_shape[1:]))
+    call = tf.function(lambda x: network(x, training=True)).get_concrete_function(batch)
     forward, _ = call._delayed_rewrite_functions.forward_backward()
     kept = [tensor for tensor in forward.graph.outputs[1:] if tensor.shape.rank == 4 and tensor.shape[0] == images]
     found = sum(math.prod(tensor.shape) * tensor.dtype.size for tensor in kept)
     precision = (tricks.MixedPrecision(dtype=dtype),) if dtype else ()
-    recipe = Recipe(model=model, data="cifar10", batch_size=images, tricks=precision)
+    data = "cifar10" if MODELS[model].family.endswith("_cifar") else "imagenet2012"
+    recipe = Recipe(model=model, data=data, batch_size=images, tricks=precision)
     assert estimate_memory(recipe).activations == pytest.approx(found, rel=1e-3)
 
 

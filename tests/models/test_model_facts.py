@@ -12,6 +12,7 @@ FAST = {
     "resnet20": "ABCD",
     "resnet18": "AD",
     "resnet50": "AD",
+    "mobilenet": ("original",),
     "nf_resnet20": ("original",),
     "nfnet_tiny": ("original",),
 }
