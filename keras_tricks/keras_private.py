@@ -131,6 +131,52 @@ def values_in_fit(model: keras.Model, variables: list[Any]) -> Callable[[], list
     return read
 
 
+_LEFT = "left_behind"
+
+
+def let_steps_leave(
+    model: keras.Model, ask: Callable[[], Any], begin: Callable[[Any], None], end: Callable[[], Any], keep: Any
+) -> None:
+    """Let the compiled training steps of a model on JAX be told something, and leave something besides their logs.
+
+    `train_function(state, iterator)`: on JAX a step's values leave it by what it returns alone, which is its logs and
+    the state; the former would reach all callbacks, the latter be in all checkpoints. It is made anew around a
+    `train_step` of more arguments and results, which `make_train_function` compiles as it finds it, and which nobody
+    else sees. `compile` makes an end of it.
+
+    Args:
+        model: A compiled model, also in its `fit` before the first step.
+        ask: Returns what a step is told, arrays of the same shape each time, before each call.
+        begin: Gets that inside of the step.
+        end: Returns, inside of the step and at its end, what it leaves.
+        keep: Gets that after each call: with `steps_per_execution`, from the last step of several.
+    """
+    step, own = model.train_step, vars(model).get("train_step")
+
+    def telling_step(state, data):
+        told, data = data
+        begin(told)
+        logs, state = step(state, data)
+        return {**logs, _LEFT: end()}, state
+
+    model.train_step = telling_step
+    try:
+        model.make_train_function(force=True)
+    finally:
+        del model.train_step
+        if own is not None:
+            model.train_step = own
+    several_steps = model.train_function
+
+    def train_function(state, iterator):
+        told = ask()
+        logs, state = several_steps(state, ((told, data) for data in iterator))
+        keep(logs.pop(_LEFT))
+        return logs, state
+
+    model.train_function = train_function
+
+
 class TrainerOverrides:
     """What has to differ in Keras's TensorFlow trainer for `fit` to be right on replicas.
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_tricks.callbacks.training_health import sum_of_squares
-from keras_tricks.keras_private import before_updates
+from keras_tricks.keras_private import before_updates, let_steps_leave
 from keras_tricks.optimizers import AdaptiveGradientClipping
 
 
@@ -22,7 +23,9 @@ class GradientMonitor:
     steps, before `GradientClipping`. A step that the loss scaling skips has no such gradient: its norm is NaN.
 
     What is measured costs a pass over the gradients, and only in the steps that are asked for: no other step waits for
-    it. On JAX nothing is measured, as a compiled step there keeps nothing that the optimizer does not own.
+    it. On JAX nothing is measured under loss scaling, where the gradients are those of a branch of `jax.lax.cond`, out
+    of which only the branch's results come, and these are the optimizer's; nor under an accumulation of Keras's own,
+    which computes every step and then throws most of them away.
 
     Args:
         model: A compiled model that `fit` has not traced yet. Its optimizer is watched from then on; of one that is not
@@ -32,17 +35,21 @@ class GradientMonitor:
     def __init__(self, model: keras.Model):
         self._clipping: AdaptiveGradientClipping | None = None
         optimizer = model.optimizer
+        is_scaled = False
         while hasattr(optimizer, "inner_optimizer"):
+            is_scaled |= isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
             if isinstance(optimizer, AdaptiveGradientClipping):
                 self._clipping = optimizer
             optimizer = optimizer.inner_optimizer
         self._layers: list[str] = []
         backend = keras.backend.backend()
-        self._watches = backend != "jax" and model.built and bool(model.trainable_variables) and not _in_scope()
+        can_watch = backend != "jax" or not (is_scaled or optimizer.gradient_accumulation_steps)
+        self._watches = can_watch and model.built and bool(model.trainable_variables) and not _in_scope()
         if not self._watches:
             return
         count = 0 if self._clipping is None else len(model.trainable_variables)
-        self._values = _GraphValues(model, count) if backend == "tensorflow" else _Values(count)
+        kinds = {"tensorflow": _GraphValues, "jax": _CompiledValues}
+        self._values = kinds.get(backend, _Values)(model, count)
         before_updates(optimizer, self._look_at_norm, first=True)
         if self._clipping is not None:
             before_updates(optimizer, self._look_at_clipping)
@@ -100,7 +107,7 @@ def _in_scope() -> bool:
 class _Values:
     """Numbers that an eager step leaves behind if somebody wants them: the norm, and `count` more."""
 
-    def __init__(self, count: int):
+    def __init__(self, model: keras.Model, count: int):
         self._waits = False
         self._lengths = (1, count)
         self._parts: list[list[Any]] = []
@@ -129,7 +136,7 @@ class _GraphValues(_Values):
     def __init__(self, model: keras.Model, count: int):
         import tensorflow as tf
 
-        super().__init__(count)
+        super().__init__(model, count)
         # A flag on the device would be waited for; XLA wants all there. No variables of a strategy: several workers
         # would have to make them together, and only the chief has rows. Its replicas write the same values.
         is_compiled = model.jit_compile and model.distribute_strategy.num_replicas_in_sync == 1
@@ -158,3 +165,42 @@ class _GraphValues(_Values):
         self._parts = [variable.numpy().tolist() for variable in self._variables]
         self._wanted.assign(False)
         return super().take()
+
+
+class _CompiledValues(_Values):
+    """The same for a step that JAX has compiled, which is told whether they are wanted and returns them."""
+
+    def __init__(self, model: keras.Model, count: int):
+        super().__init__(model, count)
+        self._left: list[Any] = []
+        self._wanted: Any = None
+        let_steps_leave(model, lambda: np.bool_(self._waits), self._begin, self._end, self._keep)
+
+    def put(self, place: int, measure: Callable[[], list[Any]]) -> None:
+        import jax
+
+        if self._wanted is None:
+            # Another monitor has taken over, or the model was compiled again.
+            return
+        nothing = self._in_step[place]
+
+        def numbers():
+            found = ops.stack([ops.cast(each, "float32") for each in measure()])
+            return ops.pad(found, [[0, len(nothing) - len(found)]], constant_values=math.nan)
+
+        self._in_step[place] = jax.lax.cond(self._wanted, numbers, lambda: nothing)
+
+    def take(self) -> list[float] | None:
+        self._parts = [np.asarray(part).tolist() for part in self._left]
+        return super().take()
+
+    def _begin(self, wanted: Any) -> None:
+        self._wanted = wanted
+        self._in_step: list[Any] = [ops.full([length], math.nan, "float32") for length in self._lengths]
+
+    def _end(self) -> list[Any]:
+        left, self._in_step, self._wanted = self._in_step, [], None
+        return left
+
+    def _keep(self, left: list[Any]) -> None:
+        self._left = left

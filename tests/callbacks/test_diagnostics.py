@@ -14,7 +14,7 @@ GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(32, 3)).astype("float32")
 Y = GENERATOR.normal(size=(32, 2)).astype("float32")
 CLIPPING = 0.2
-on_graph_or_eager = pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX keeps no gradient of a step")
+not_in_a_branch = pytest.mark.skipif(keras.backend.backend() == "jax", reason="a branch of JAX keeps no gradient")
 tensorflow_only = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="replicas are TensorFlow's")
 
 
@@ -46,7 +46,6 @@ def series(run, name, kind="step"):
 
 
 @pytest.mark.backend
-@on_graph_or_eager
 @pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "global_clipping_outside"])
 def test_norm_and_clipped_share_are_those_of_the_gradient_that_is_used(tmp_path, wrapped):
     optimizer = clipped(SGD(0.0))
@@ -88,6 +87,23 @@ def test_watching_changes_nothing(tmp_path):
 
 
 @pytest.mark.backend
+def test_other_callbacks_and_a_later_fit_or_compile_see_nothing_of_it(tmp_path):
+    backend = keras.backend.backend()
+    model = linear(clipped(SGD(0.01)), steps_per_execution=1 if backend == "torch" else 2)
+    arguments = {"batch_size": 8, "shuffle": False, "verbose": 0}
+    seen = []
+    spy = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(set(logs)))
+    for logger in (RunLogger(tmp_path), None, RunLogger(tmp_path)):
+        history = model.fit(X, Y, epochs=1, callbacks=[spy] if logger is None else [logger, spy], **arguments)
+        assert set(history.history) == {"loss"}
+        if logger is not None and (backend == "jax" or len(seen) <= 4):
+            assert np.isfinite(series(Run(logger.run.directory), "gradient_norm")).all()
+    model.compile(SGD(0.01), "mse")
+    assert set(model.fit(X, Y, callbacks=[spy], **arguments).history) == {"loss"}
+    assert all(names == {"loss"} for names in seen)
+
+
+@pytest.mark.backend
 @pytest.mark.parametrize("optimizer", [SGD, keras.optimizers.Adam], ids=lambda kind: kind.__module__.split(".")[0])
 def test_plain_optimizers_are_watched_and_only_where_a_row_is_due(tmp_path, optimizer, monkeypatch):
     wanted = []
@@ -98,15 +114,14 @@ def test_plain_optimizers_are_watched_and_only_where_a_row_is_due(tmp_path, opti
     rows = len(series(run, "loss"))
     assert rows == 2 * 64 // 3
     assert len(wanted) == rows
-    if keras.backend.backend() != "jax":
-        assert len(series(run, "gradient_norm")) == rows
-        np.testing.assert_allclose(
-            series(run, "gradient_norm", "epoch")[0], np.mean(series(run, "gradient_norm")[: rows // 2]), rtol=1e-6
-        )
+    assert len(series(run, "gradient_norm")) == rows
+    np.testing.assert_allclose(
+        series(run, "gradient_norm", "epoch")[0], np.mean(series(run, "gradient_norm")[: rows // 2]), rtol=1e-6
+    )
 
 
 @pytest.mark.backend
-@on_graph_or_eager
+@not_in_a_branch
 def test_the_loss_scale_is_taken_out_and_a_skipped_step_has_no_norm(tmp_path):
     plain = fitted(linear(SGD(0.0)), tmp_path / "plain", batch_size=32)
     scaled = fitted(linear(LossScaleOptimizer(SGD(0.0), initial_scale=256.0)), tmp_path / "scaled", batch_size=32)
