@@ -1,6 +1,9 @@
 """Compare `keras_tricks.memory_estimate` with the memory that training steps take on a CPU.
 
     python benchmarks/memory_estimate.py resnet20 128 512
+    python benchmarks/memory_estimate.py resnet20:resnet56 128 512
+
+After a colon stands the teacher of a distillation, with random weights.
 
 Two processes train a few steps with the two batch sizes; the difference of their peaks of resident memory, divided by
 the difference of the batches, is what an image takes. What does not depend on the batch cancels.
@@ -15,6 +18,7 @@ import sys
 from keras_tricks import Recipe
 from keras_tricks.memory_estimate import estimate_memory
 from keras_tricks.model_facts import MODELS
+from keras_tricks.tricks import Distillation
 
 STEPS = 3
 
@@ -31,10 +35,15 @@ def train(model: str, batch_size: int) -> None:
     import keras
     import numpy as np
 
-    from keras_tricks import models, optimizers
+    from keras_tricks import losses, models, optimizers
+    from keras_tricks.distribute import ReplicaModel
 
+    model, _, teacher = model.partition(":")
     facts = MODELS[model]
     network = getattr(models, facts.builder)(classifier_activation=None)
+    if teacher:
+        teaching = losses.Distillation(getattr(models, MODELS[teacher].builder)(classifier_activation=None))
+        network = ReplicaModel.of(network, extra_losses=(teaching,), compiled_loss_weight=1 - teaching.weight)
     network.compile(optimizers.SGD(0.01), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False)
     size = facts.default_image_size
     images = np.zeros((batch_size, size, size, 3), "float32")
@@ -52,11 +61,14 @@ def main() -> None:
         return
     small, large = map(int, sizes)
     measured = (peak_bytes(model, large) - peak_bytes(model, small)) / (large - small)
-    facts = MODELS[model]
+    name, _, teacher = model.partition(":")
+    facts = MODELS[name]
     data = "cifar10" if facts.family.endswith("_cifar") else "imagenet2012"
-    recipe = Recipe(model=model, data=data, image_size=facts.default_image_size, batch_size=large)
-    estimate = estimate_memory(recipe)
-    estimated = estimate.activations / estimate.images
+    recipe = Recipe(model=name, data=data, image_size=facts.default_image_size, batch_size=large)
+    if teacher:
+        recipe = recipe.with_trick(Distillation(teacher=f"{teacher}:imagenet"))
+    estimates = [estimate_memory(recipe.changed(batch_size=batch_size)) for batch_size in (small, large)]
+    estimated = (estimates[1].total - estimates[0].total) / (large - small)
     print(f"{model} at {facts.default_image_size} px, batches of {small} and {large}, float32, CPU, bytes an image:")
     print(
         f"measured {measured / 2**20:.2f} MiB  estimated {estimated / 2**20:.2f} MiB  ratio {measured / estimated:.2f}"

@@ -38,6 +38,7 @@ def measure(facts: ModelFacts, variant: str, small_images: bool = False) -> dict
         "image_size": size,
         "kept": sum(kept.values()),
         "kept_float32": sum(kept_float32.values()),
+        "inference": most_alive(model),
         "parameters": trainable,
         "statistics": sum(math.prod(weight.shape) for weight in model.weights) - trainable,
         "features": model.get_layer("predictions").input.shape[-1],
@@ -58,8 +59,32 @@ def kept_tensors(model: keras.Model) -> tuple[dict[int, int], dict[int, int]]:
     return kept, kept_float32
 
 
+def most_alive(model: keras.Model) -> int:
+    """Return the most values an image that tensors hold at one time in inference, layer after layer.
+
+    A tensor is kept until its last reader is through. Activations and sums overwrite what nobody else reads.
+    """
+    read = [list(map(id, _as_list(layer.input))) for layer in model.layers]
+    last = {tensor: place for place, tensors in enumerate(read) for tensor in tensors}
+    alive: dict[int, int] = {}
+    most = 0
+    for place, (layer, inputs) in enumerate(zip(model.layers, read, strict=True)):
+        dying = [tensor for tensor in inputs if last[tensor] == place and tensor in alive]
+        if isinstance(layer, keras.layers.Activation | layers.ScaledActivation | keras.layers.Add) and dying:
+            del alive[dying.pop(0)]
+        alive[id(layer.output)] = math.prod(layer.output.shape[1:])
+        most = max(most, sum(alive.values()))
+        for tensor in dying:
+            alive.pop(tensor, None)
+    return most
+
+
+def _as_list(tensors: keras.KerasTensor | list[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    return tensors if isinstance(tensors, list) else [tensors]
+
+
 def _read_by_gradient(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
-    inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+    inputs = _as_list(layer.input)
     match layer:
         case keras.layers.Conv2D() | keras.layers.Dense() | keras.layers.BatchNormalization():
             return inputs

@@ -4,14 +4,16 @@ import json
 import math
 import subprocess
 import sys
+import zipfile
 
 import keras
 import pytest
-from make_kept_activations import TARGET, measure, table
+from make_kept_activations import TARGET, measure, most_alive, table
 
 from keras_tricks import Recipe, models, tricks
 from keras_tricks.memory_estimate import as_text, estimate_memory
 from keras_tricks.model_facts import MODELS
+from keras_tricks.runs import create_run
 
 PLAIN = Recipe(model="resnet20", data="cifar10", batch_size=64)
 
@@ -102,6 +104,43 @@ def test_what_is_as_large_as_the_weights():
         assert estimate_memory(PLAIN.with_trick(trick)).copies == copies
     nf = estimate_memory(PLAIN.changed(model="nf_resnet20"))
     assert nf.copies == 4 * nf.parameters
+
+
+def test_the_most_that_is_alive_in_inference():
+    inputs = keras.Input((4, 4, 8))
+    wide = keras.layers.Conv2D(32, 3, padding="same")(inputs)
+    wide = keras.layers.Activation("relu")(wide)
+    narrow = keras.layers.Conv2D(8, 3, padding="same")(wide)
+    model = keras.Model(inputs, keras.layers.Add()([inputs, narrow]))
+    assert most_alive(model) == 16 * (8 + 32 + 8)
+
+
+def test_the_teacher_counts_with_its_weights_and_what_it_holds_of_the_images(tmp_path):
+    def taught(teacher, **fields):
+        return estimate_memory(PLAIN.changed(**fields).with_trick(tricks.Distillation(teacher=teacher)))
+
+    plain, small = estimate_memory(PLAIN), taught("resnet56:imagenet")
+    assert small.total == plain.total + small.teacher
+    large = taught("resnet56:imagenet", batch_size=128)
+    entry = json.loads(TARGET.read_bytes())["resnet56"]["A"]
+    assert large.teacher - small.teacher == 64 * 4 * entry["inference"]
+    assert 2 * small.teacher - large.teacher == 4 * (entry["parameters"] + entry["statistics"])
+    mixed = estimate_memory(
+        PLAIN.with_trick(tricks.Distillation(teacher="resnet56:imagenet")).with_trick(tricks.MixedPrecision())
+    )
+    assert mixed.teacher == small.teacher
+    # A network for photographs is given images of the size that it was published with.
+    kept = json.loads(TARGET.read_bytes())["resnet18"]["D"]
+    found = taught("resnet18:imagenet", batch_size=1).teacher
+    assert found == pytest.approx(4 * (11_708_744 - 990 * 513 + kept["statistics"] + kept["inference"]), rel=0.01)
+    assert taught(None).teacher == taught("no such run").teacher == 0
+
+    run = create_run(tmp_path, "teacher", PLAIN.changed(model="resnet56").model_dump(mode="json"))
+    (run / "model.keras").touch()
+    assert taught(str(run)).teacher == taught(str(run / "model.keras")).teacher == small.teacher
+    with zipfile.ZipFile(tmp_path / "alone.keras", "w") as archive:
+        archive.writestr("model.weights.h5", bytes(1234))
+    assert taught(str(tmp_path / "alone.keras")).teacher == 1234
 
 
 def test_activations_grow_with_images_and_pixels():
