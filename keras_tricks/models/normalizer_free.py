@@ -14,7 +14,6 @@ import keras
 
 from keras_tricks.layers import (
     ACTIVATION_GAMMAS,
-    Dropout,
     ScaledActivation,
     ScaledStandardizedConv2D,
     SkipInit,
@@ -23,6 +22,7 @@ from keras_tricks.layers import (
 )
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.models.arguments import check_arguments
+from keras_tricks.models.classifier import end_in_classifier
 from keras_tricks.models.dilation import Sampling, pool_shortcut, sample_stages
 from keras_tricks.models.normalizer_free_docstring import normalizer_free_docstring
 
@@ -172,19 +172,6 @@ def _plan(
             expected_std = math.hypot(1.0 if block == 1 else expected_std, alpha)
 
 
-def _head(x: Any, classes: int, classifier_activation: Any, dropout_rate: float) -> Any:
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout_rate > 0:
-        x = Dropout(dropout_rate, name="dropout")(x)
-    # The classifier computes in the type of its weights: float32 under mixed precision.
-    dtype = keras.config.dtype_policy().variable_dtype
-    initializer = keras.initializers.RandomNormal(stddev=0.01)
-    x = keras.layers.Dense(classes, kernel_initializer=initializer, dtype=dtype, name="predictions")(x)
-    if classifier_activation is None:
-        return x
-    return keras.layers.Activation(classifier_activation, dtype=dtype, name="probabilities")(x)
-
-
 def _check(activation: str, alpha: float, dropout_rate: float, stochastic_depth_rate: float) -> None:
     known = [name for name in ACTIVATION_GAMMAS if name != "glu"]
     if activation not in known:
@@ -265,12 +252,15 @@ def normalizer_free_builder(name: str, architecture: Architecture) -> Callable[.
         # timm's NF-ResNets end without gamma: theirs is in the kernels, and none follows.
         last_gamma = 1.0 if timm_resnet else None
         x = ScaledActivation(choices.activation, gamma=last_gamma, name="final_act")(x)
-        if include_top:
-            x = _head(x, classes, classifier_activation, dropout_rate)
-        elif pooling == "avg":
-            x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-        elif pooling == "max":
-            x = keras.layers.GlobalMaxPooling2D(name="pool")(x)
+        x = end_in_classifier(
+            x,
+            include_top=include_top,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            dropout_rate=dropout_rate,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        )
         model = keras.Model(inputs, x, name=name)
         if weights is not None:
             model.load_weights(weights)

@@ -12,6 +12,7 @@ from keras import layers
 
 from keras_tricks.model_facts import model_facts
 from keras_tricks.models.arguments import check_arguments
+from keras_tricks.models.classifier import end_in_classifier
 from keras_tricks.models.dilation import Sampling, pool_shortcut, sample_stages
 from keras_tricks.models.resnet_docstring import resnet_docstring
 from keras_tricks.weights.imagenet import load_imagenet_weights
@@ -116,16 +117,6 @@ def _stem(x: Any, family: str, variant: str, norm: Normalize) -> Any:
     return x
 
 
-def _head(x: Any, classes: int, classifier_activation: Any) -> Any:
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    # The classifier computes in the type of its weights: float32 under mixed precision.
-    dtype = keras.config.dtype_policy().variable_dtype
-    x = layers.Dense(classes, dtype=dtype, name="predictions")(x)
-    if classifier_activation is None:
-        return x
-    return layers.Activation(classifier_activation, dtype=dtype, name="probabilities")(x)
-
-
 def _builder(name: str) -> Callable[..., keras.Model]:
     facts = model_facts(name)
     branch, units = ARCHITECTURES[name]
@@ -176,12 +167,13 @@ def _builder(name: str) -> Callable[..., keras.Model]:
                     norm=norm,
                     name=f"stage{stage}_block{unit}",
                 )
-        if include_top:
-            x = _head(x, classes, classifier_activation)
-        elif pooling == "avg":
-            x = layers.GlobalAveragePooling2D(name="pool")(x)
-        elif pooling == "max":
-            x = layers.GlobalMaxPooling2D(name="pool")(x)
+        x = end_in_classifier(
+            x,
+            include_top=include_top,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+        )
         model = keras.Model(inputs, x, name=name)
         if weights == "imagenet":
             load_imagenet_weights(model, facts.builder)

@@ -66,7 +66,6 @@ def test_blocks_of_inception_are_of_the_published_sizes(inception):
     }
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize("size", [32, 47])
 def test_any_image_size_and_pooling(size, mobilenet):
     images = np.random.default_rng(1).normal(size=(2, size, size, 3)).astype("float32")
@@ -106,8 +105,7 @@ def test_the_features_are_dropped_in_training_only():
     assert np.abs(ends[0] - ends[1]).max() > 0.01
 
 
-@pytest.mark.backend
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("precision", [pytest.param("float16", marks=pytest.mark.backend), "bfloat16"])
 def test_the_classifier_is_float32_under_mixed_precision(precision):
     keras.config.set_dtype_policy(f"mixed_{precision}")
     model = MobileNet(**SMALL, classifier_activation=None)

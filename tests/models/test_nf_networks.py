@@ -262,7 +262,8 @@ def test_every_network_without_normalization_has_its_facts():
         assert "batch_norm" not in facts.features
     for name, facts in MODELS.items():
         if name not in networks:
-            assert (facts.dropout_rate, facts.stochastic_depth_rate, facts.test_image_size) == (None, None, None)
+            assert (facts.stochastic_depth_rate, facts.test_image_size) == (None, None)
+        assert facts.dropout_rate is None or "classifier_dropout" in facts.features
 
 
 @pytest.mark.parametrize("name", [name for name in models.__all__ if name.startswith("NF")])
