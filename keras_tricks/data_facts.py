@@ -10,6 +10,17 @@ IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_STD = (58.393, 57.12, 57.375)
 
 FOLDER_PREFIX = "folder:"
+MASKS_PREFIX = "masks:"
+VOC_PREFIX = "voc:"
+
+Task = Literal["classification", "detection", "segmentation"]
+
+# What lies below a path: the task, and what it is called.
+_DIRECTORIES: dict[str, tuple[Task, str]] = {
+    FOLDER_PREFIX: ("classification", "Images"),
+    MASKS_PREFIX: ("segmentation", "Images and masks"),
+    VOC_PREFIX: ("detection", "Images and boxes"),
+}
 
 _TFDS_NAME = re.compile(r"(?P<base>[a-z][a-z0-9_]*)(?:/(?P<config>[A-Za-z0-9_.+\-]+))?(?::(?P<version>\d+\.\d+\.\d+))?")
 
@@ -19,8 +30,9 @@ class DataFacts(BaseModel):
 
     Args:
         name: The name as the user gives it: `digits`, a TensorFlow Datasets name such as `cifar10` or
-            `imagenette/320px-v2`, or `folder:PATH`.
+            `imagenette/320px-v2`, or `folder:PATH`, `masks:PATH`, `voc:PATH`.
         title: The name to show to people.
+        task: What the labels are: the class of an image, its boxes, or the class of each pixel.
         style: `small` pads, crops and flips; `imagenet` takes a random area and aspect.
         image_size: Default side of the training images, in pixels.
         native_size: Side of the stored images in pixels; None where it varies or is unknown.
@@ -42,6 +54,7 @@ class DataFacts(BaseModel):
 
     name: str = Field(min_length=1)
     title: str
+    task: Task = "classification"
     style: Literal["small", "imagenet"] = "imagenet"
     image_size: int = Field(224, ge=1)
     native_size: int | None = Field(None, ge=1)
@@ -130,7 +143,8 @@ def split_tfds_name(name: str) -> tuple[str, str | None, str | None]:
     if match is None:
         raise ValueError(
             "Expected the name of a data set: digits, a TensorFlow Datasets name such as cifar10 "
-            f"(lower case letters, digits and _), or {FOLDER_PREFIX}PATH.{did_you_mean(name)} "
+            f"(lower case letters, digits and _), or {FOLDER_PREFIX}PATH, {MASKS_PREFIX}PATH or {VOC_PREFIX}PATH."
+            f"{did_you_mean(name)} "
             f"Received: name={name!r}"
         )
     return match["base"], match["config"], match["version"]
@@ -154,7 +168,8 @@ def data_facts(name: str) -> DataFacts:
 
     Args:
         name: A known name, any other TensorFlow Datasets name (`NAME`, `NAME/CONFIG`,
-            `NAME:VERSION`), or `folder:PATH`. An unknown name is assumed to hold ImageNet-style
+            `NAME:VERSION`), `folder:PATH`, `masks:PATH` (images and masks) or `voc:PATH` (images and
+            boxes). An unknown name is assumed to hold ImageNet-style
             photographs and its counts are None.
 
     Raises:
@@ -166,11 +181,12 @@ def data_facts(name: str) -> DataFacts:
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"Expected the name of a data set, for example cifar10. Received: name={name!r}")
-    if name.startswith(FOLDER_PREFIX):
-        path = name.removeprefix(FOLDER_PREFIX)
-        if not path.strip():
-            raise ValueError(f"Expected a path after {FOLDER_PREFIX}. Received: name={name!r}")
-        return DataFacts(name=name, title=f"Images under {path}")
+    for prefix, (task, what) in _DIRECTORIES.items():
+        if name.startswith(prefix):
+            path = name.removeprefix(prefix)
+            if not path.strip():
+                raise ValueError(f"Expected a path after {prefix}. Received: name={name!r}")
+            return DataFacts(name=name, title=f"{what} under {path}", task=task)
     base, config, version = split_tfds_name(name)
     if base not in KNOWN_DATA_SETS:
         return DataFacts(name=name, title=name)

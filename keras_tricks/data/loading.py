@@ -30,7 +30,11 @@ def parallel(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
 
 
 def load_images(
-    items: tf.data.Dataset, split: Split, function: Callable, blank: Callable[[], tf.Tensor]
+    items: tf.data.Dataset,
+    split: Split,
+    function: Callable,
+    blank: Callable[[], tf.Tensor],
+    files_in_group: int = FILES_IN_GROUP,
 ) -> tf.data.Dataset:
     """Return (image, label) of each item, in order.
 
@@ -42,6 +46,7 @@ def load_images(
         split: The split.
         function: Makes of an image, and of the rest of its tuple, what is returned for it.
         blank: Returns what stands for an image that cannot be read.
+        files_in_group: How many files are read in turn; 1 where `function` returns images of several sizes.
     """
     read_and_apply = on_image(split, function)
     if not isinstance(split, FileSplit):
@@ -66,7 +71,7 @@ def load_images(
         return at_once.concatenate(one_by_one).take(1)
 
     groups_at_once = 2 * (os.cpu_count() or 1)
-    groups = items.batch(FILES_IN_GROUP).interleave(
+    groups = items.batch(files_in_group).interleave(
         group_of_images,
         cycle_length=groups_at_once,
         num_parallel_calls=groups_at_once,

@@ -62,7 +62,7 @@ def steps_per_epoch(data_set: ImageDataSet, batch_size: int) -> int:
     Raises:
         ValueError: If the training images do not fill one batch.
     """
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     if data_set.train.size < batch_size:
         raise ValueError(
             f"{data_set.name} has {data_set.train.size} training images, which do not fill one "
@@ -121,12 +121,7 @@ def training_batches(
         >>> batches = training_batches(digits, preprocessing_for(digits.facts), 64, seed=0)
     """
     steps = steps_per_epoch(data_set, batch_size)
-    if not 0 <= first_epoch < epochs:
-        raise ValueError(f"Expected 0 <= first_epoch < epochs. Received: first_epoch={first_epoch}, epochs={epochs}")
-    if not 0 <= first_step < steps:
-        raise ValueError(f"Expected a step of an epoch of {steps}, from 0. Received: first_step={first_step}")
-    if seed < 0:
-        raise ValueError(f"Expected a seed of at least 0. Received: seed={seed}")
+    check_stream(steps, seed, first_epoch, epochs, first_step)
     if repeats < 1 or batch_size % repeats:
         raise ValueError(f"Expected repeats that divide batch_size={batch_size}. Received: repeats={repeats}")
     split, transforms = data_set.train, one_mixing_an_image(tuple(batch_transforms))
@@ -206,7 +201,7 @@ def training_batches(
             batches.unbatch(), lambda image, label, numbers: (augmentation.after_mixing(image, numbers), label)
         )
         batches = images.batch(images_in_batch, drop_remainder=True)
-    return _finish(batches, (epochs - first_epoch) * steps - first_step, at_once)
+    return finish(batches, (epochs - first_epoch) * steps - first_step, at_once)
 
 
 def evaluation_batches(
@@ -230,7 +225,7 @@ def evaluation_batches(
         A dataset of float32 images (batch, size, size, 3) and one-hot float32 labels
         (batch, classes), with known cardinality.
     """
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     if split not in ("train", "validation"):
         raise ValueError(f"Expected train or validation. Received: split={split!r}")
     part: Split = getattr(data_set, split)
@@ -246,7 +241,7 @@ def evaluation_batches(
     classes = len(data_set.class_names)
     batches = parallel(batches, lambda images, labels: (images, tf.one_hot(labels, classes)))
     whole, rest = divmod(part.size, batch_size)
-    return _finish(batches, whole + bool(rest and not drop_remainder), at_once)
+    return finish(batches, whole + bool(rest and not drop_remainder), at_once)
 
 
 def prepare_image(image: str | Path | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -284,16 +279,34 @@ def prepare_image(image: str | Path | np.ndarray, preprocessing: Preprocessing) 
     return preprocessing.prepare(tf.constant(pixels)).numpy()
 
 
-def _check_batch_size(batch_size: int) -> None:
+def check_batch_size(batch_size: int) -> None:
+    """Raise a ValueError unless a batch has an image."""
     if batch_size < 1:
         raise ValueError(f"Expected at least one image. Received: batch_size={batch_size}")
+
+
+def check_stream(steps: int, seed: int, first_epoch: int, epochs: int, first_step: int) -> None:
+    """Raise a ValueError unless there is such a stream of training batches, of so many steps an epoch."""
+    if not 0 <= first_epoch < epochs:
+        raise ValueError(f"Expected 0 <= first_epoch < epochs. Received: first_epoch={first_epoch}, epochs={epochs}")
+    if not 0 <= first_step < steps:
+        raise ValueError(f"Expected a step of an epoch of {steps}, from 0. Received: first_step={first_step}")
+    if seed < 0:
+        raise ValueError(f"Expected a seed of at least 0. Received: seed={seed}")
 
 
 def _takes_whole_batches(split: Split, preprocessing: Preprocessing) -> bool:
     return isinstance(split, ArraySplit) and isinstance(preprocessing, SmallImagePreprocessing)
 
 
-def _finish(batches: tf.data.Dataset, count: int, at_once: bool) -> tf.data.Dataset:
+def finish(batches: tf.data.Dataset, count: int, at_once: bool = False) -> tf.data.Dataset:
+    """Return `count` batches in their order, some of them made ahead.
+
+    Args:
+        batches: The batches.
+        count: How many they are.
+        at_once: Whether the work on a whole batch is one function, not one for each image.
+    """
     options = tf.data.Options()
     if not at_once:
         # Images are in parallel already: splitting the work on each costs more than it brings.

@@ -1,9 +1,10 @@
 """Where images come from: `load` finds the source by the name of the data set."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_tricks.data.image_data_set import ImageDataSet
-from keras_tricks.data_facts import FOLDER_PREFIX, data_facts
+from keras_tricks.data_facts import FOLDER_PREFIX, MASKS_PREFIX, data_facts
 
 
 def load(
@@ -12,18 +13,23 @@ def load(
     seed: int = 0,
     validation_fraction: float = 0.2,
     decoded_cache: str | Path | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    ignored: Sequence[int] = (255,),
 ) -> ImageDataSet:
     """Load a data set by its name; nothing is ever downloaded.
 
     Args:
         name: `digits`; a TensorFlow Datasets name (`cifar10`, `imagenette/320px-v2`) that has been
-            prepared on this machine; or `folder:PATH`, a directory of images.
+            prepared on this machine; `folder:PATH`, a directory of images; `masks:PATH`, one of images and
+            masks (see `load_mask_folder`).
         data_dir: Where prepared TensorFlow Datasets lie; by default `TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`.
         seed: Seed of the split, where the source has no split of its own.
         validation_fraction: Share of the images for validation, where the source has no split.
         decoded_cache: Directory that keeps the decoded training images of a folder, or of a TFDS data set too large
             for memory, from one training to the next; see `DecodedImages`. None decodes them in every epoch.
+        classes: The names of the classes, or the path of a file of them, for masks. None finds them.
+        ignored: Values of masks that are ignored.
 
     Raises:
         DataNotFound: If the data are not there; the message says how to get them.
@@ -42,6 +48,10 @@ def load(
         from keras_tricks.data.image_folder import load_image_folder
 
         return load_image_folder(facts, seed, validation_fraction, decoded_cache)
+    if name.startswith(MASKS_PREFIX):
+        from keras_tricks.data.segmentation.mask_folder import load_mask_folder
+
+        return load_mask_folder(facts, seed, validation_fraction, classes, ignored)
     from keras_tricks.data.prepared_tfds import load_prepared_tfds
 
     return load_prepared_tfds(facts, data_dir, seed, validation_fraction, decoded_cache)

@@ -1,0 +1,123 @@
+"""From an image and its mask to what a segmenter sees, for training and for evaluation."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from keras_tricks.data.placement import PLACEMENT_NUMBERS, Placement, random_placement
+from keras_tricks.data.preprocessing import decode
+from keras_tricks.data.segmentation.classes import IGNORED
+from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationPreprocessing:
+    """Scale, crop and mirror image and mask together for training; evaluate whole images.
+
+    Training: the image takes a random scale; a random square of `image_size` is cut out, and where the image is smaller
+    it gets a random place in it. Evaluation: the whole image, to whose right and bottom as many pixels are added as
+    make its sides multiples of `output_stride`. Added pixels have the mean colour, and `IGNORED` in the mask. An image
+    is resized bilinearly with antialiasing, a mask to the nearest pixel.
+
+    Args:
+        image_size: Side of the square images to train on, in pixels.
+        scales: Least and largest scale of a training image, each as likely.
+        base_size: Length of the short side at scale 1, in training and evaluation, in pixels; None for that of each
+            image. Masks are evaluated at that size, too.
+        output_stride: What the sides of evaluation images are multiples of, in pixels.
+        flip: Mirror a training image left to right with probability one half.
+        mean: Mean of the red, green and blue channels on the scale 0..255.
+        std: Standard deviation of the channels on the same scale.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> SegmentationPreprocessing(image_size=480, base_size=520)
+
+    Source: the segmentation of He et al. 2018, arXiv 1812.01187, section 6.2, in GluonCV's
+    `gluoncv/data/segbase.py`; scales as in Zhao et al. 2017, arXiv 1612.01105, section 5.1.
+    """
+
+    image_size: int
+    scales: tuple[float, float] = (0.5, 2.0)
+    base_size: int | None = None
+    output_stride: int = 32
+    flip: bool = True
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self):
+        for name, pixels in (("image_size", self.image_size), ("output_stride", self.output_stride)):
+            if pixels < 1:
+                raise ValueError(f"Expected at least 1 pixel. Received: {name}={pixels}")
+        if self.base_size is not None and self.base_size < 1:
+            raise ValueError(f"Expected None or at least 1 pixel. Received: base_size={self.base_size}")
+        if not 0 < self.scales[0] <= self.scales[1] < float("inf"):
+            raise ValueError(f"Expected scales with 0 < low <= high. Received: scales={self.scales}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                "Expected a mean and a positive standard deviation for each of three channels. "
+                f"Received: mean={self.mean}, std={self.std}"
+            )
+
+    @property
+    def random_numbers(self) -> int:
+        """How many uniform numbers in [0, 1) `augment` needs for one image."""
+        return PLACEMENT_NUMBERS
+
+    def augment(self, image: tf.Tensor, mask: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return a training image and its mask.
+
+        Args:
+            image: uint8 pixels (height, width, 3), or a string scalar with the encoded file.
+            mask: uint8 class indices (height, width).
+            uniforms: `random_numbers` random numbers in [0, 1).
+
+        Returns:
+            A float32 tensor (image_size, image_size, 3), normalised, and an int32 tensor (image_size, image_size).
+        """
+        pixels = self._decoded(image, mask)
+        size = (self.image_size, self.image_size)
+        base = self._base(tf.shape(pixels))
+        return self._placed(
+            pixels, mask, random_placement(tf.shape(pixels), size, uniforms, self.scales, base, self.flip), size
+        )
+
+    def prepare(self, image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return an evaluation image (height, width, 3) and its mask (height, width), with sides of whole strides."""
+        pixels = self._decoded(image, mask)
+        scale = self._base(tf.shape(pixels))
+        own = tf.cast(tf.round(tf.cast(tf.shape(pixels)[:2], tf.float32) * scale), tf.int32)
+        size = -(-own // self.output_stride) * self.output_stride
+        return self._placed(pixels, mask, Placement(scale, tf.zeros(2), size, tf.constant(False)), (None, None))
+
+    def blank(self, sides: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what stands for an image that cannot be read: the mean colour, ignored.
+
+        Args:
+            sides: Length of both sides in pixels; None for that of a training image.
+        """
+        sides = self.image_size if sides is None else sides
+        return tf.zeros((sides, sides, 3)), tf.fill((sides, sides), IGNORED)
+
+    def _base(self, shape: tf.Tensor) -> tf.Tensor:
+        if self.base_size is None:
+            return tf.constant(1.0)
+        return self.base_size / tf.cast(tf.reduce_min(shape[:2]), tf.float32)
+
+    def _decoded(self, image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        pixels = decode(image)
+        same = tf.debugging.assert_equal(tf.shape(pixels)[:2], tf.shape(mask), "The sizes of image and mask differ.")
+        with tf.control_dependencies([same] if same is not None else []):
+            return tf.identity(pixels)
+
+    def _placed(
+        self, pixels: tf.Tensor, mask: tf.Tensor, placement: Placement, size: tuple[int | None, int | None]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        canvas, inside = placement.image(pixels)
+        mean, std = (tf.constant(value, tf.float32) for value in (self.mean, self.std))
+        normalised = (canvas - mean) / std
+        image = tf.where(inside[..., None], normalised, 0.0)
+        placed = tf.cast(placement.mask(mask, IGNORED), tf.int32)
+        return tf.ensure_shape(image, (*size, 3)), tf.ensure_shape(placed, size)
