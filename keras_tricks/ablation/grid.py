@@ -171,7 +171,7 @@ class Grid:
         ]
 
     def _require_same_ablation(self) -> None:
-        """Refuse the id of an ablation of another design, or of other recipes altogether."""
+        """Refuse the id of an ablation of another design, or of other recipes; more variants may join its own."""
         runs = self._summaries()
         designs = {str(run.facts.ablation.get("design")) for run in runs if run.facts.ablation is not None}
         if designs - {self.design}:
@@ -180,10 +180,14 @@ class Grid:
                 f"{self.design}. Give another --id, or none."
             )
         bare = {identity(variant.recipe, with_seed=False) for variant in self._variants.values()}
-        if runs and not any(_identity_of(run, with_seed=False) in bare for run in runs):
+        found = [_identity_of(run, with_seed=False) for run in runs]
+        strange = [run for run, one in zip(runs, found, strict=True) if one is not None and one not in bare]
+        if strange or (runs and not any(found)):
+            names = dict.fromkeys(str((run.facts.ablation or {}).get("variant")) for run in strange or runs)
             raise RecipeError(
-                f"None of the {len(runs)} runs of the ablation {self.id} under {self.root} is of these recipes. "
-                "Give another --id, or none."
+                f"{len(strange or runs)} of the {len(runs)} runs of the ablation {self.id} under {self.root} are of "
+                f"recipes that this one has not ({', '.join(list(names)[:5])}): the report would mix them. Give "
+                "another --id, or none."
             )
 
     def _make_run(self, variant: Variant) -> Run:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from keras_tricks.ablation.launch_local import train_cell
+from keras_tricks.ablation.running import Job
 from keras_tricks.recipe import RecipeError
 from keras_tricks.runs import TRAINER, Run, RunError, request_stop, wait
 
@@ -62,8 +67,30 @@ class SlurmJob:
         self._job.cancel(check=False)
 
 
+class LocalJob:
+    """A cell that is a process on this machine which an earlier launcher has begun.
+
+    Args:
+        process: The process.
+    """
+
+    def __init__(self, process: psutil.Process):
+        self._process = process
+
+    def has_ended(self) -> bool:
+        """Whether the process has ended."""
+        return not self._process.is_running() or self._process.status() == psutil.STATUS_ZOMBIE
+
+    def cancel(self) -> None:
+        """Interrupt the process."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process.send_signal(signal.SIGINT)
+
+
 class SlurmLauncher:
     """Train cells as an array of SLURM jobs, one each.
+
+    A run whose job waits or works already, as after an `ablate` that was killed, gets no second one.
 
     The folder of the runs must be on a file system that all nodes share. A job that is preempted, or that runs out of
     its time, writes a checkpoint and is queued again.
@@ -97,8 +124,11 @@ class SlurmLauncher:
                 f"--launcher slurm needs submitit: pip install 'keras-tricks[slurm]' ({error})"
             ) from error
         self._train = TrainCell(trainer)
+        self._folder = folder.resolve()
+        self._cluster = cluster
+        self._submitit = submitit
         try:
-            self._executor = submitit.AutoExecutor(folder=str(folder.resolve()), cluster=cluster)
+            self._executor = submitit.AutoExecutor(folder=str(self._folder), cluster=cluster)
             defaults: dict[str, Any] = {"timeout_min": _DAY_MINUTES, "name": "keras-tricks"}
             if cluster == "slurm":
                 # The trainer sees one task, and takes all GPUs of its job.
@@ -111,8 +141,53 @@ class SlurmLauncher:
         at_once = "as many at once as there is room for" if jobs is None else f"{jobs} at once"
         self.words = f"{at_once}, as jobs of {cluster.upper() if cluster == 'slurm' else cluster}"
 
-    def begin(self, runs: Sequence[Run]) -> list[SlurmJob]:
-        """Submit runs as one array."""
-        with self._executor.batch():
-            jobs = [self._executor.submit(self._train, str(run.directory.resolve())) for run in runs]
-        return [SlurmJob(job) for job in jobs]
+    def begin(self, runs: Sequence[Run]) -> list[Job]:
+        """Submit runs as one array, but for those that have their job already.
+
+        Raises:
+            RunError: SLURM takes none, or the jobs cannot be noted.
+        """
+        jobs: dict[str, Job] = {run.id: job for run in runs if (job := self._job_of(run)) is not None}
+        new = [run for run in runs if run.id not in jobs]
+        if not new:
+            return [jobs[run.id] for run in runs]
+        try:
+            with _not_interrupted() if self._cluster == "slurm" else contextlib.nullcontext():
+                with self._executor.batch():
+                    submitted = [self._executor.submit(self._train, str(run.directory.resolve())) for run in new]
+                for run, job in zip(new, submitted, strict=True):
+                    self._note_of(run).write_text(job.job_id)
+                    jobs[run.id] = SlurmJob(job)
+        except (OSError, self._submitit.core.utils.FailedJobError) as error:
+            raise RunError(f"The jobs cannot be submitted: {' '.join(str(error).split())}") from error
+        return [jobs[run.id] for run in runs]
+
+    def _note_of(self, run: Run) -> Path:
+        """The file that says which job a run has."""
+        return self._folder / f"{run.id}.job"
+
+    def _job_of(self, run: Run) -> Job | None:
+        """The job of a run that waits or works, if there is one."""
+        try:
+            number = self._note_of(run).read_text()
+        except OSError:
+            return None
+        if self._cluster == "slurm":
+            job = self._submitit.SlurmJob(self._folder, number)
+            return None if job.done(force_check=True) else SlurmJob(job)
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(int(number))
+            # Another process may have got its number.
+            if str(self._folder) in " ".join(process.cmdline()):
+                return LocalJob(process)
+        return None
+
+
+@contextmanager
+def _not_interrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for a `with` block: it would end the program that submits, and nobody would know of the job."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

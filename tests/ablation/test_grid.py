@@ -111,7 +111,8 @@ def test_an_id_goes_on_with_a_queued_ablation(tmp_path):
     [
         ({"ablation_id": "a/b"}, "Expected an id of letters"),
         ({"ablation_id": "mine", "design": "leave-one-out"}, "has the design stack, not leave-one-out"),
-        ({"ablation_id": "mine", "recipe": RECIPE.changed(epochs=7)}, "None of the 6 runs"),
+        ({"ablation_id": "mine", "recipe": RECIPE.changed(epochs=7)}, "6 of the 6 runs"),
+        ({"ablation_id": "mine", "recipe": RECIPE.changed(tricks=RECIPE.tricks[:1])}, "2 of the 6 runs .* mix them"),
     ],
 )
 def test_an_id_that_is_no_id_of_this_ablation(tmp_path, options, reason):

@@ -1,7 +1,12 @@
 """Cells as jobs of submitit, by its local executor: results, failures, a stop, and a preempted job that goes on."""
 
+import os
 import signal
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +19,7 @@ from keras_tricks.ablation.launch_slurm import SlurmLauncher
 from keras_tricks.ablation.running import GridRunner
 from keras_tricks.presets import presets
 from keras_tricks.recipe import RecipeError
+from keras_tricks.runs import RunError
 from keras_tricks.tricks import TRICKS
 
 pytest.importorskip("submitit")
@@ -65,6 +71,52 @@ def test_a_preempted_job_writes_a_checkpoint_and_goes_on(make):
     assert (status.state, status.attempt) == ("finished", 2)
 
 
+LAUNCH = """
+import sys
+from test_launch_slurm import Grid, GridRunner, RECIPE, Silent, pending, variants
+grid = Grid(sys.argv[1], variants(RECIPE, "stack", (0,)), "stack", "quickstart")
+GridRunner(grid.make_runs(grid.cells()), pending(grid, sys.argv[2]), Silent()).run()
+"""
+
+
+def pending(grid, gate):
+    """A launcher whose jobs wait, as those of a full cluster, until there is a file."""
+    waits = {"local_setup": [f"until test -e {gate}; do sleep 0.1; done"]}
+    return SlurmLauncher(grid.folder / "slurm", parameters=waits, trainer=COMMAND, cluster="local")
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "It did not happen."
+        time.sleep(0.05)
+
+
+def test_jobs_that_wait_when_their_ablate_is_killed_are_not_submitted_again(tmp_path):
+    root, gate = tmp_path / "runs", tmp_path / "gate"
+    folder = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{folder.parent}"}
+    killed = subprocess.Popen([sys.executable, "-c", LAUNCH, root, gate], env=environment, start_new_session=True)
+    try:
+        grid = Grid(root, variants(RECIPE, "stack", (0,)), "stack", "quickstart")
+        until(lambda: len(list(grid.folder.glob("slurm/*.job"))) == 2)
+        killed.kill()
+        killed.wait()
+        assert [cell.action for cell in grid.cells()] == ["train", "train"]
+        jobs = {path.read_text() for path in grid.folder.glob("slurm/*.job")}
+        threading.Timer(1.0, gate.touch).start()
+        assert GridRunner(grid.make_runs(grid.cells()), pending(grid, gate), Silent()).run()
+        assert {path.read_text() for path in grid.folder.glob("slurm/*.job")} == jobs
+        assert len(list(grid.folder.glob("slurm/*submitted.pkl"))) == 2
+        assert [cell.state for cell in grid.cells()] == ["finished", "finished"]
+        # What has ended is submitted anew.
+        (job,) = pending(grid, gate).begin([grid.cells()[0].run])
+        assert len(list(grid.folder.glob("slurm/*submitted.pkl"))) == 3
+        until(job.has_ended)
+    finally:
+        kill_all_of(tmp_path)
+
+
 def test_bad_parameters(tmp_path):
     with pytest.raises(RecipeError, match="submitit refuses"):
         SlurmLauncher(tmp_path, parameters={"no_such_parameter": 1}, cluster="local")
@@ -80,7 +132,11 @@ def test_what_is_submitted_to_slurm(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, says in (("srun", ""), ("sacct", ""), ("sbatch", "Submitted batch job 4711")):
-        (folder / name).write_text(f'#!/bin/sh\necho "{says}"\ntest {name} != sbatch || cp "$1" {tmp_path}/submitted\n')
+        # Ctrl-C in a terminal reaches the programs that submit, too.
+        interrupted = "kill -INT $$\n" * (name == "sbatch")
+        (folder / name).write_text(
+            f'#!/bin/sh\n{interrupted}echo "{says}"\ntest {name} != sbatch || cp "$1" {tmp_path}/submitted\n'
+        )
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     grid = Grid(tmp_path / "runs", variants(RECIPE, "stack", (0, 1)), "stack", "quickstart")
@@ -88,6 +144,13 @@ def test_what_is_submitted_to_slurm(tmp_path, monkeypatch):
     jobs = launcher.begin([cell.run for cell in grid.make_runs(grid.cells())])
     assert len(jobs) == 4 and launcher.words == "3 at once, as jobs of SLURM"
     submitted = (tmp_path / "submitted").read_text()
+    (tmp_path / "submitted").unlink()
+    again = SlurmLauncher(tmp_path / "slurm").begin([cell.run for cell in grid.cells()])
+    assert len(again) == 4 and not (tmp_path / "submitted").exists(), "Nobody says that they have ended."
+    (folder / "sbatch").write_text("#!/bin/sh\necho no such partition >&2; exit 1\n")
+    other = Grid(tmp_path / "others", variants(RECIPE, "stack", (0,)), "stack", "quickstart")
+    with pytest.raises(RunError, match=r"cannot be submitted: .*no such partition"):
+        launcher.begin([cell.run for cell in other.make_runs(other.cells())])
     for line in (
         "--array=0-3%3",
         "--gpus-per-node=2",
