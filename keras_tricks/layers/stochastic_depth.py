@@ -16,9 +16,9 @@ class StochasticDepth(keras.layers.Layer):
     """Set whole samples of a residual branch to zero at random during training.
 
     Each sample of the batch is kept or dropped by itself, so that its block becomes the shortcut.
-    In inference, at a rate of zero, and where `trainable` is false (as with batch normalization, what is frozen computes
-    as in inference) the inputs pass through. NF networks do not divide what they keep by the share that they keep;
-    other users, such as EfficientNet, ask for it with `rescale`.
+    In inference, at a rate of zero, and where `trainable` is false (as with batch normalization, what is frozen
+    computes as in inference) the inputs pass through. NF networks do not divide what they keep by the share that they
+    keep; other users, such as EfficientNet, ask for it with `rescale`.
 
     Args:
         rate: Probability of dropping a sample, in [0, 1). NF networks let it grow with the depth:

@@ -228,6 +228,7 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path):
     ("name", "arguments", "message"),
     [
         ("resnet51", {}, "name of a model.*Received: name='resnet51'"),
+        ("mobilenet", {}, "ResNet, an NF-ResNet or an NFNet.*Received: model='mobilenet'"),
         ("resnet50", {"output_stride": 4}, "None or one of 8, 16, 32. Received: output_stride=4"),
         ("resnet50", {"output_stride": True}, "Received: output_stride=True"),
         ("resnet20", {"output_stride": 8}, "None or one of 2, 4. Received: output_stride=8"),
