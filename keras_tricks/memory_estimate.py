@@ -13,7 +13,7 @@ from keras_tricks.data_facts import data_facts
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs import Run, RunError
-from keras_tricks.teacher_facts import TeacherPlace, find_teacher
+from keras_tricks.teacher_facts import TeacherPlace, find_teacher, image_size_of_teacher
 from keras_tricks.tricks import Distillation, GradientAccumulation, MixedPrecision, ResnetVariant
 
 _FLOAT32 = 4
@@ -141,9 +141,7 @@ def _recipe_of_teacher(place: TeacherPlace, student: Recipe, variant: str) -> Re
             return Recipe.from_document(Run(Path(place.place).parent).recipe())
         except (RunError, RecipeError):
             return None
-    facts, size = model_facts(place.model), student.resolved_image_size()
-    if not facts.family.endswith("_cifar") and size <= LARGEST_SMALL_IMAGE:
-        size = facts.default_image_size
+    facts, size = model_facts(place.model), image_size_of_teacher(place.model, student.resolved_image_size())
     with_variant = variant in facts.parameters and "resnet_variants" in facts.features
     tricks = (ResnetVariant(variant=variant),) if with_variant else ()
     return Recipe(model=place.model, data=student.data, image_size=size, tricks=tricks)

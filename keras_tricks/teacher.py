@@ -13,10 +13,10 @@ from keras import ops
 from keras_tricks import models, saved_model, weights
 from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD
 from keras_tricks.losses import Distillation
-from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
+from keras_tricks.model_facts import model_facts
 from keras_tricks.recipe import RecipeError
 from keras_tricks.runs import RunError
-from keras_tricks.teacher_facts import TeacherPlace, find_teacher
+from keras_tricks.teacher_facts import TeacherPlace, find_teacher, image_size_of_teacher
 from keras_tricks.trick import RunFacts
 from keras_tricks.weights.safetensors_file import SafetensorsFile
 from keras_tricks.weights.timm import architecture_of
@@ -105,9 +105,7 @@ def _loaded(place: TeacherPlace, facts: RunFacts) -> Teacher:
 
 def _built(place: TeacherPlace, facts: RunFacts, variant: str) -> Teacher:
     described = model_facts(place.model)
-    large = not described.family.endswith("_cifar")
-    too_small = facts.image_size <= LARGEST_SMALL_IMAGE or facts.image_size < described.min_image_size
-    size = described.default_image_size if large and too_small else facts.image_size
+    size = image_size_of_teacher(place.model, facts.image_size)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

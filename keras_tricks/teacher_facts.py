@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from keras_tricks.model_facts import MODELS
+from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, MODELS, model_facts
 from keras_tricks.runs import RunError, default_root, find_run, schema
 from keras_tricks.weights_facts import weights_kind, weights_problem
 
@@ -69,3 +69,17 @@ def find_teacher(teacher: str) -> TeacherPlace:
     if not model_file.is_file():
         raise ValueError(f"The run {run.id} has no {schema.MODEL_FILE}: it has not finished. Choose another teacher.")
     return TeacherPlace("file", str(model_file))
+
+
+def image_size_of_teacher(model: str, image_size: int) -> int:
+    """Return the size of the images that a model which is built anew sees as a teacher, in pixels.
+
+    Those of the student, or where they are too small for it, of the size that it was published with.
+
+    Args:
+        model: Name of the teacher's model.
+        image_size: Height and width of the student's images, in pixels.
+    """
+    facts = model_facts(model)
+    is_small = image_size <= LARGEST_SMALL_IMAGE and not facts.family.endswith("_cifar")
+    return facts.default_image_size if is_small or image_size < facts.min_image_size else image_size

@@ -70,6 +70,22 @@ def test_runs_files_and_published_weights_are_found(tmp_path, monkeypatch):
     assert kept == str(tmp_path / "runs" / run.name / schema.MODEL_FILE)
 
 
+@pytest.mark.parametrize(
+    ("model", "student", "teacher"),
+    [
+        ("resnet50", 64, 224),
+        ("resnet50", 65, 65),
+        ("resnet56", 32, 32),
+        ("inception_v3", 74, 299),
+        ("inception_v3", 75, 75),
+    ],
+)
+def test_a_teacher_that_is_built_anew_sees_images_that_are_large_enough_for_it(model, student, teacher):
+    from keras_tricks.teacher_facts import image_size_of_teacher
+
+    assert image_size_of_teacher(model, student) == teacher
+
+
 @pytest.mark.parametrize("teacher_size", [8, 12])
 def test_a_teacher_sees_the_image_in_its_own_normalization_and_size(tmp_path, teacher_size):
     from keras_tricks import data
