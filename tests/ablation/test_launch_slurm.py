@@ -131,22 +131,26 @@ def test_without_slurm(tmp_path, monkeypatch):
 def test_what_is_submitted_to_slurm(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, says in (("srun", ""), ("sacct", ""), ("sbatch", "Submitted batch job 4711")):
+    submitted = tmp_path / "submitted"
+    programs = {
+        "srun": "",
+        "sacct": "",
         # Ctrl-C in a terminal reaches the programs that submit, too.
-        interrupted = "kill -INT $$\n" * (name == "sbatch")
-        (folder / name).write_text(
-            f'#!/bin/sh\n{interrupted}echo "{says}"\ntest {name} != sbatch || cp "$1" {tmp_path}/submitted\n'
-        )
+        "sbatch": f"import os, shutil, sys\nos.kill(os.getpid(), 2)\nshutil.copy(sys.argv[1], {str(submitted)!r})\n"
+        "print('Submitted batch job 4711')\n",
+    }
+    for name, program in programs.items():
+        (folder / name).write_text(f"#!{sys.executable}\n{program}")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     grid = Grid(tmp_path / "runs", variants(RECIPE, "stack", (0, 1)), "stack", "quickstart")
     launcher = SlurmLauncher(tmp_path / "slurm", jobs=3, replicas=2, parameters={"slurm_partition": "gpu"})
     jobs = launcher.begin([cell.run for cell in grid.make_runs(grid.cells())])
     assert len(jobs) == 4 and launcher.words == "3 at once, as jobs of SLURM"
-    submitted = (tmp_path / "submitted").read_text()
-    (tmp_path / "submitted").unlink()
+    words = submitted.read_text()
+    submitted.unlink()
     again = SlurmLauncher(tmp_path / "slurm").begin([cell.run for cell in grid.cells()])
-    assert len(again) == 4 and not (tmp_path / "submitted").exists(), "Nobody says that they have ended."
+    assert len(again) == 4 and not submitted.exists(), "Nobody says that they have ended."
     (folder / "sbatch").write_text("#!/bin/sh\necho no such partition >&2; exit 1\n")
     other = Grid(tmp_path / "others", variants(RECIPE, "stack", (0,)), "stack", "quickstart")
     with pytest.raises(RunError, match=r"cannot be submitted: .*no such partition"):
@@ -159,4 +163,4 @@ def test_what_is_submitted_to_slurm(tmp_path, monkeypatch):
         "--partition=gpu",
         "--time=1440",
     ):
-        assert f"#SBATCH {line}\n" in submitted
+        assert f"#SBATCH {line}\n" in words
