@@ -3,7 +3,7 @@
     python benchmarks/memory_estimate.py resnet20 128 512
     python benchmarks/memory_estimate.py resnet20:resnet56 128 512
 
-After a colon stands the teacher of a distillation, with random weights.
+After a colon stands the teacher of a distillation, with random weights, of as many classes and pixels.
 
 Two processes train a few steps with the two batch sizes; the difference of their peaks of resident memory, divided by
 the difference of the batches, is what an image takes. What does not depend on the batch cancels.
