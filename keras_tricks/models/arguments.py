@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,20 @@ def check_arguments(
         _check_imagenet(facts, include_top, input_shape, classes, classifier_activation, variant)
     elif weights is not None:
         _check_weights_file(weights)
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Raise an error if an argument is not a share that may be dropped.
+
+    Args:
+        name: Name of the argument.
+        rate: What was given.
+
+    Raises:
+        ValueError: If it is not a number in [0, 1).
+    """
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
+        raise ValueError(f"Expected {name} to be a number in [0, 1). Received: {name}={rate!r}")
 
 
 def _check_input_shape(facts: ModelFacts, input_shape: Sequence[int | None]) -> None:

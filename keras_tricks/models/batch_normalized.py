@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import keras
 from keras import layers
 
 from keras_tricks.model_facts import ModelFacts, model_facts
-from keras_tricks.models.arguments import check_arguments
+from keras_tricks.models.arguments import check_arguments, check_rate
 from keras_tricks.models.classifier import end_in_classifier
 from keras_tricks.weights.imagenet import load_imagenet_weights
 
@@ -147,8 +146,7 @@ def batch_normalized_builder(
             classifier_activation=classifier_activation,
             variant=variant,
         )
-        if isinstance(dropout_rate, bool) or not isinstance(dropout_rate, Real) or not 0 <= dropout_rate < 1:
-            raise ValueError(f"Expected dropout_rate to be a number in [0, 1). Received: dropout_rate={dropout_rate!r}")
+        check_rate("dropout_rate", dropout_rate)
         inputs = keras.Input(input_shape, name="images")
         x = end_in_classifier(
             body(inputs, Convolve(activation, gamma, synchronized_batch_norm)),

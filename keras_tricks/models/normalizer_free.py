@@ -21,7 +21,7 @@ from keras_tricks.layers import (
     StochasticDepth,
 )
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
-from keras_tricks.models.arguments import check_arguments
+from keras_tricks.models.arguments import check_arguments, check_rate
 from keras_tricks.models.classifier import end_in_classifier
 from keras_tricks.models.dilation import Sampling, pool_shortcut, sample_stages
 from keras_tricks.models.normalizer_free_docstring import normalizer_free_docstring
@@ -179,8 +179,7 @@ def _check(activation: str, alpha: float, dropout_rate: float, stochastic_depth_
     if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < math.inf:
         raise ValueError(f"Expected alpha to be a finite number above 0. Received: alpha={alpha!r}")
     for name, rate in (("dropout_rate", dropout_rate), ("stochastic_depth_rate", stochastic_depth_rate)):
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
-            raise ValueError(f"Expected {name} to be a number in [0, 1). Received: {name}={rate!r}")
+        check_rate(name, rate)
 
 
 def normalizer_free_builder(name: str, architecture: Architecture) -> Callable[..., keras.Model]:
