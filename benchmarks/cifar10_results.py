@@ -7,6 +7,7 @@ into `pictures/cifar10.png` of the repository.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from matplotlib.ticker import NullLocator
 from keras_tricks.ablation.effects import Effect, Group, effects, group_runs
 from keras_tricks.ablation.reported_runs import read_runs, runs_of_ablation
 from keras_tricks.ablation.statistics import spread
-from keras_tricks.runs import open_run
+from keras_tricks.runs import RunError, open_run
 from keras_tricks.runs.comparison import Table
 
 METRIC = "val_accuracy"
@@ -114,9 +115,9 @@ def clipping_words(groups: dict[int, list[Group]]) -> str:
     for ratio in (None, *CLIPPINGS):
         cells = []
         for variants in groups.values():
-            group = next(group for group in variants if clip_of(group) == ratio)
-            values = list(group.values(METRIC).values())
-            failed = sum(run.summary.state == "failed" for run in group.runs)
+            runs = [group for group in variants if clip_of(group) == ratio]
+            values = [value for group in runs for value in group.values(METRIC).values()]
+            failed = sum(run.summary.state == "failed" for group in runs for run in group.runs)
             words = ", ".join(percent(value) for value in sorted(values))
             cells.append(", ".join(filter(None, (words, f"{failed} diverged" if failed else ""))))
         rows.append(("none" if ratio is None else ratio, *cells))
@@ -152,13 +153,14 @@ def draw_clipping(axes: Axes, groups: dict[int, list[Group]]) -> None:
             means[clip_of(group) or beside] = 100 * spread(values).mean
         clipped = {ratio: mean for ratio, mean in means.items() if ratio != beside}
         axes.plot(list(clipped), list(clipped.values()), "o-", color=color, label=f"batch {batch_size}")
-        axes.plot([beside], [means[beside]], "s", color=color)
+        if beside in means:
+            axes.plot([beside], [means[beside]], "s", color=color)
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks([*CLIPPINGS, beside], [*map(str, CLIPPINGS), "none"])
     axes.set_xlabel("largest ratio of a unit's gradient to its weights")
     axes.set_title("NF-ResNet-20: adaptive gradient clipping")
-    axes.legend(loc="lower left")
+    axes.legend(loc="best")
 
 
 def main() -> None:
@@ -167,7 +169,11 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="folder of the runs")
     root: Path = parser.parse_args().runs
     found = effects(groups_of(root, "stack"), METRIC, stepwise=True)
-    groups = {batch_size: groups_of(root, f"clipping-{batch_size}") for batch_size in BATCH_SIZES}
+    groups = {}
+    for batch_size in BATCH_SIZES:
+        with contextlib.suppress(RunError):
+            if variants := groups_of(root, f"clipping-{batch_size}"):
+                groups[batch_size] = variants
     (FOLDER / "cifar10_stack.csv").write_text(stack_table(found).csv(), encoding="utf-8")
     (FOLDER / "cifar10_clipping.csv").write_text(clipping_table(groups).csv(), encoding="utf-8")
     page = FOLDER / "cifar10.md"
