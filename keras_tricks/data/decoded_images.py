@@ -29,10 +29,10 @@ class DecodedImages:
     """The pixels of all images of a split, in a file that is mapped into memory.
 
     Each image is decoded once, as a whole and in its full size, as in evaluation. Training sees the same pixels as
-    without it, but for random parts of JPEG files, which are else decoded by themselves: 224 px of photographs differ by
-    0.0002 of 255 levels on average, by 7 at most at the border of a part. The file can be used by several
-    trainings at once, whose memory it shares: the system keeps of it what there is room for. An image that could not be
-    decoded has no pixels.
+    without it, but for random parts of JPEG files, which are else decoded by themselves: 224 px of photographs differ
+    by 0.0002 of 255 levels on average, by 7 at most at the border of a part. The file can be used by several trainings
+    at once, whose memory it shares: the system keeps of it what there is room for. An image that could not be decoded
+    has no pixels.
 
     Args:
         split: The images; labels are kept with them.
