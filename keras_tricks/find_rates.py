@@ -10,12 +10,9 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import data
-from keras_tricks.rate_range import FEWEST_STEPS, RateRange, divergence
+from keras_tricks.rate_range import FEWEST_STEPS, RateRange, divergence, without_schedule
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.training import build, load_data
-
-SCHEDULES = ("linear_scaling", "warmup", "cosine_decay", "step_decay")
-"""The tricks that set the learning rate, which the test leaves out."""
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
@@ -89,8 +86,7 @@ def find_rates(
         raise RecipeError(f"Expected learning rates with 0 < lowest < highest. Received: {lowest:g} and {highest:g}")
     if steps < FEWEST_STEPS:
         raise RecipeError(f"Expected at least {FEWEST_STEPS} steps. Received: steps={steps}")
-    for name in SCHEDULES:
-        recipe = recipe.without_trick(name)
+    recipe = without_schedule(recipe)
     data_set = data_set or load_data(recipe)
     try:
         steps_per_epoch = data.steps_per_epoch(data_set, recipe.batch_size)

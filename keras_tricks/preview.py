@@ -124,7 +124,8 @@ def draw_contact_sheet(sample: Sample, path: str | Path) -> Path:
     figure.suptitle(_broken(sample.about, 26 * columns), fontsize=9)
     image = BytesIO()
     figure.savefig(image, format="png", dpi=150)
-    with storing(path):
+    with storing(path, then=""):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, image.getvalue())
     return path
 

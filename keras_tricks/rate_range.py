@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_tricks.recipe import Recipe
 from keras_tricks.runs.storage import storing, write_atomically
 
 AVERAGE_KEEPS = 0.9
@@ -23,6 +24,9 @@ WINDOW_SHARE = 1 / 6
 """Share of the steps over which the loss is smoothed."""
 
 FEWEST_STEPS = 10
+
+SCHEDULES = ("linear_scaling", "warmup", "cosine_decay", "step_decay")
+"""The tricks that set the learning rate, which the test leaves out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,13 @@ class RateRange:
         return [slice(step - half, step + half + 1) for step, half in enumerate(halves)]
 
 
+def without_schedule(recipe: Recipe) -> Recipe:
+    """Return the recipe that a test trains: without the tricks that set the learning rate."""
+    for name in SCHEDULES:
+        recipe = recipe.without_trick(name)
+    return recipe
+
+
 def divergence(losses: Sequence[float]) -> int | None:
     """Return the first step whose running average of the losses is too large, or no number; None if none is.
 
@@ -152,6 +163,7 @@ def plot_rate_ranges(ranges: Sequence[RateRange], path: str | Path, title: str =
     axes.legend(frameon=False)
     image = BytesIO()
     figure.savefig(image, dpi=120, format="png")
-    with storing(path):
+    with storing(path, then=""):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, image.getvalue())
     return path

@@ -112,7 +112,7 @@ def test_the_command_prints_and_draws(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(module, "find_rates", fake)
     words = ["lr-find", "quickstart", "--batch-size", "64,512", "--trick", "linear_scaling", "--steps", "101"]
-    words += ["--from", "1e-4", "--plot", str(tmp_path / "found.png")]
+    words += ["--from", "1e-4", "--plot", str(tmp_path / "new" / "found.png")]
 
     def run(*more):
         with pytest.raises(SystemExit) as caught:
@@ -125,8 +125,17 @@ def test_the_command_prints_and_draws(tmp_path, capsys, monkeypatch):
     small, large = json.loads(printed.out)["tests"]
     assert small["recipe_learning_rate"] == pytest.approx(4 * small["suggestion"])
     assert large["recipe_learning_rate"] == pytest.approx(large["suggestion"] / 2)
-    assert (tmp_path / "found.png").exists()
+    assert (tmp_path / "new" / "found.png").exists()
     code, printed = run()
     assert "suggestion" in printed.out and "0.0" in printed.out
-    code, printed = run("--batch-size", "many")
-    assert code == 2 and "as 256,1024" in printed.err
+    for sizes, reason in (
+        ("64,many", "batch_size: input should be a valid integer"),
+        ("64,0", "batch_size: input should be greater than or equal to 1"),
+        ("64,2000", "Set batch_size=1437 or less"),
+    ):
+        code, printed = run("--batch-size", sizes)
+        assert code == 2 and reason in printed.err
+    (tmp_path / "file").touch()
+    code, printed = run("--plot", str(tmp_path / "file" / "found.png"))
+    assert code == 2 and "suggestion" in printed.out
+    assert "found.png cannot be written" in printed.err and "checkpoint" not in printed.err

@@ -52,7 +52,7 @@ def test_a_sheet_is_a_png_of_all_images(digits, tmp_path):
     recipe = DIGITS.changed(tricks=(tricks.RepeatedAugmentation(repeats=4),))
     sample = sample_images(recipe, 6, data_set=digits)
     assert len(sample.images) == len(sample.labels) == 8
-    path = draw_contact_sheet(sample, tmp_path / "sheet.png")
+    path = draw_contact_sheet(sample, tmp_path / "new" / "sheet.png")
     with Image.open(path) as sheet:
         assert sheet.format == "PNG" and min(sheet.size) > 600
 

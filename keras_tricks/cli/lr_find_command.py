@@ -9,7 +9,16 @@ import typer
 
 from keras_tricks import presets
 from keras_tricks.cli.options import AsJson, print_json, print_table, quiet_import, say
-from keras_tricks.cli.recipe_options import Data, DataDir, RecipeName, Settings, Tricks, Without, changed_recipe
+from keras_tricks.cli.recipe_options import (
+    Data,
+    DataDir,
+    RecipeName,
+    Settings,
+    Tricks,
+    Without,
+    changed_recipe,
+    refuse_errors,
+)
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.tricks import LinearScaling
 
@@ -47,18 +56,20 @@ def lr_find(
     )
     if plot.suffix.lower() != ".png":
         raise RecipeError(f"The plot is a PNG file. Expected a name that ends in .png. Received: {plot}")
-    sizes = [changed.batch_size] if batch_size is None else _batch_sizes(batch_size)
-    recipes = [changed.changed(batch_size=size) for size in sizes]
+    sizes = str(changed.batch_size) if batch_size is None else batch_size
+    recipes = [presets.change(changed, [f"batch_size={size}"]) for size in sizes.split(",")]
+    from keras_tricks.rate_range import plot_rate_ranges, without_schedule
+
+    for each in recipes:
+        refuse_errors(without_schedule(each), with_warnings=False)
     with quiet_import():
         from keras_tricks.find_rates import find_rates, load_data
-        from keras_tricks.rate_range import plot_rate_ranges
     data_set = load_data(changed)
     found = []
     for each in recipes:
         say(f"testing a batch of {each.batch_size}")
         found.append(find_rates(each, lowest, highest, steps, data_set))
     rows = [_row(*pair) for pair in zip(recipes, found, strict=True)]
-    plot_rate_ranges(found, plot, title=changed.name)
     if as_json:
         print_json({"recipe": changed.name, "plot": str(plot), "tests": rows})
     else:
@@ -68,14 +79,7 @@ def lr_find(
             [[_text(row[name]) for name in names] for row in rows],
             title=f"{changed.name}: learning rates from {lowest:g} to {highest:g} in {steps} steps",
         )
-    say(f"the plot is in {plot}")
-
-
-def _batch_sizes(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError as error:
-        raise RecipeError(f"Expected batch sizes, as 256,1024. Received: --batch-size {text}") from error
+    say(f"the plot is in {plot_rate_ranges(found, plot, title=changed.name)}")
 
 
 def _row(recipe: Recipe, found: RateRange) -> dict[str, Any]:
