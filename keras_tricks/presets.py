@@ -157,7 +157,8 @@ def _field_and_value(setting: str) -> tuple[str, Any]:
         close = difflib.get_close_matches(field, Recipe.model_fields, n=2)
         hint = f"Did you mean {' or '.join(close)}?" if close else f"Fields: {', '.join(Recipe.model_fields)}."
         raise RecipeError(f"A recipe has no field {field!r}. {hint}")
-    return field, None if value.lower() == "none" else value
+    may_be_unset = Recipe.model_fields[field].default is None
+    return field, None if may_be_unset and value.lower() == "none" else value
 
 
 def _with_setting(recipe: Recipe, text: str) -> Recipe:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keras_tricks import Recipe, RecipeError, tricks
@@ -54,6 +54,7 @@ def test_json_and_script_give_the_same_recipe(recipe):
 
 
 @given(recipes.filter(lambda recipe: "=" not in recipe.description))
+@example(Recipe(description="None"))
 @settings(max_examples=100, deadline=None)
 def test_the_command_gives_the_same_recipe(recipe):
     import shlex
