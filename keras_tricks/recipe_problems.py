@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
-from keras_tricks.model_facts import MODELS, ModelFacts, model_facts
-from keras_tricks.teacher_facts import ACCEPTED, find_teacher
+from keras_tricks.model_facts import ModelFacts, model_facts
+from keras_tricks.teacher_facts import teacher_problem
 from keras_tricks.trick import FEATURES
 from keras_tricks.tricks import (
     Distillation,
@@ -18,7 +18,7 @@ from keras_tricks.tricks import (
     TestResolution,
     Warmup,
 )
-from keras_tricks.weights_facts import weights_kind, weights_problem
+from keras_tricks.weights_facts import unfit_weights, weights_kind
 
 if TYPE_CHECKING:
     from keras_tricks.recipe import Recipe
@@ -55,7 +55,7 @@ def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
         *_published_problems(recipe, model),
         *_normalizer_free_problems(recipe, model),
         *_weights_problems(recipe, model),
-        *_teacher_problems(recipe),
+        *_teacher_problems(recipe, data),
         *_size_problems(recipe, model),
         *_cache_problems(recipe, data),
         *_batch_problems(recipe, data, replicas),
@@ -166,31 +166,18 @@ def _normalizer_free_problems(recipe: Recipe, model: ModelFacts) -> list[Problem
 def _weights_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
     if recipe.weights is None:
         return []
-    message = weights_problem(recipe.weights)
-    kind = weights_kind(recipe.weights)
-    if message is None and kind == "imagenet" and not model.imagenet_weights:
-        names = ", ".join(facts.name for facts in MODELS.values() if facts.imagenet_weights)
-        message = f"There are no ImageNet weights for {recipe.model}. Choose one of {names}, or other weights."
-    if message is None and kind == "imagenet" and recipe.trick("resnet_variant") is not None:
+    message = unfit_weights(recipe.weights, model)
+    if message is None and weights_kind(recipe.weights) == "imagenet" and recipe.trick("resnet_variant") is not None:
         message = "The ImageNet weights are of the original ResNet. Turn resnet_variant off, or choose other weights."
-    if message is None and kind in ("hub", "safetensors", "npz") and model.family.endswith("_cifar"):
-        message = f"{recipe.weights} cannot be of {recipe.model}: published weights are of networks for large images."
-    if message is None and kind in ("hub", "safetensors", "npz") and "residual" not in model.features:
-        message = f"{recipe.weights} cannot be loaded into {recipe.model}. Its published weights are weights=imagenet."
     return [] if message is None else [Problem("error", "weights", message)]
 
 
-def _teacher_problems(recipe: Recipe) -> list[Problem]:
+def _teacher_problems(recipe: Recipe, data: DataFacts) -> list[Problem]:
     trick = recipe.trick("distillation")
     if not isinstance(trick, Distillation):
         return []
-    if trick.teacher is None:
-        return [Problem("error", "distillation.teacher", f"Nobody teaches. Set distillation.teacher to {ACCEPTED}.")]
-    try:
-        find_teacher(trick.teacher)
-    except ValueError as error:
-        return [Problem("error", "distillation.teacher", str(error))]
-    return []
+    message = teacher_problem(trick.teacher, recipe.data, data.classes)
+    return [] if message is None else [Problem("error", "distillation.teacher", message)]
 
 
 def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:

@@ -7,13 +7,15 @@ from typing import Literal, NamedTuple
 
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, MODELS, model_facts
 from keras_tricks.runs import RunError, default_root, find_run, schema
-from keras_tricks.weights_facts import weights_kind, weights_problem
+from keras_tricks.weights_facts import unfit_weights, weights_kind, weights_problem
 
 ACCEPTED = (
     "a run (its directory, or its id in the folder of the runs), a .keras file that keras-tricks wrote, or "
     "MODEL:WEIGHTS, such as resnet152:imagenet"
 )
 """What a teacher may be, for messages."""
+
+IMAGENET_CLASSES = 1000
 
 
 class TeacherPlace(NamedTuple):
@@ -83,3 +85,26 @@ def image_size_of_teacher(model: str, image_size: int) -> int:
     facts = model_facts(model)
     is_small = image_size <= LARGEST_SMALL_IMAGE and not facts.family.endswith("_cifar")
     return facts.default_image_size if is_small or image_size < facts.min_image_size else image_size
+
+
+def teacher_problem(teacher: str | None, data: str, classes: int | None) -> str | None:
+    """Return what is wrong with a teacher, as a sentence that says what to change; None if nothing is known to be.
+
+    Args:
+        teacher: What a user called it; None if nobody teaches.
+        data: The data that the student learns from.
+        classes: How many classes that has; None if it is not known yet.
+    """
+    if teacher is None:
+        return f"Nobody teaches. Set distillation.teacher to {ACCEPTED}."
+    try:
+        kind, place, model = find_teacher(teacher)
+    except ValueError as error:
+        return str(error)
+    message = unfit_weights(place, model_facts(model)) if kind == "weights" else None
+    if message is None and place == "imagenet" and classes not in (None, IMAGENET_CLASSES):
+        return (
+            f"{teacher} knows the {IMAGENET_CLASSES} classes of ImageNet, and {data} has {classes} others. "
+            f"Set distillation.teacher to a network that was trained on {data}."
+        )
+    return message

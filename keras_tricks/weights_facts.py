@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from keras_tricks.model_facts import MODELS, ModelFacts
 from keras_tricks.runs import default_root, schema
 
 Kind = Literal["imagenet", "safetensors", "npz", "keras", "hub", "run"]
@@ -78,3 +79,22 @@ def weights_problem(source: str | Path) -> str | None:
     if kind in ("imagenet", "hub", "run") or Path(source).expanduser().is_file():
         return None
     return f"Expected weights to be an existing file. Received: weights={str(source)!r}"
+
+
+def unfit_weights(weights: str, model: ModelFacts) -> str | None:
+    """Return why weights cannot be those of a model, as a sentence; None if they may be.
+
+    Args:
+        weights: The source of the weights.
+        model: The model.
+    """
+    kind = weights_kind(weights)
+    if kind == "imagenet" and not model.imagenet_weights:
+        names = ", ".join(facts.name for facts in MODELS.values() if facts.imagenet_weights)
+        return f"There are no ImageNet weights for {model.name}. Choose one of {names}, or other weights."
+    message = weights_problem(weights)
+    if message is None and kind in ("hub", "safetensors", "npz") and model.family.endswith("_cifar"):
+        message = f"{weights} cannot be of {model.name}: published weights are of networks for large images."
+    if message is None and kind in ("hub", "safetensors", "npz") and "residual" not in model.features:
+        message = f"{weights} cannot be loaded into {model.name}. Its published weights are weights=imagenet."
+    return message

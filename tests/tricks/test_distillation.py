@@ -33,8 +33,8 @@ def saved_teacher(path, image_size=8, policy="float32", class_names=DIGITS, **no
     return model, preprocessing
 
 
-def problem(teacher):
-    problems = Recipe(tricks=(tricks.Distillation(teacher=teacher),)).problems()
+def problem(teacher, data="digits"):
+    problems = Recipe(data=data, tricks=(tricks.Distillation(teacher=teacher),)).problems()
     return next((each for each in problems if each.where == "distillation.teacher"), None)
 
 
@@ -47,6 +47,8 @@ def problem(teacher):
         ("no-such-run", "There is no run 'no-such-run'"),
         ("resnet50:missing.safetensors", "existing file"),
         ("resnet50:what is this", "Expected weights"),
+        ("resnet20:imagenet", "There are no ImageNet weights for resnet20"),
+        ("resnet50:imagenet", "knows the 1000 classes of ImageNet, and digits has 10 others"),
     ],
 )
 def test_what_cannot_teach_is_a_problem_of_the_recipe(teacher, words):
@@ -59,7 +61,7 @@ def test_runs_files_and_published_weights_are_found(tmp_path, monkeypatch):
     from keras_tricks.teacher_facts import find_teacher
 
     monkeypatch.chdir(tmp_path)
-    assert problem("resnet152:imagenet") is None
+    assert problem("resnet152:imagenet", "imagenet2012") is None
     run = create_run("runs", "teacher", Recipe().model_dump(mode="json"))
     assert "has not finished" in problem(run.name).message
     (run / schema.MODEL_FILE).write_bytes(b"")
