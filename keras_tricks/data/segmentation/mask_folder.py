@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks.data.annotated_files import hold_out, raise_for
 from keras_tricks.data.image_data_set import DataNotFound, ImageDataSet
 from keras_tricks.data.image_files import problems_of_image_files
 from keras_tricks.data.image_folder import TRAIN_FOLDER, VALIDATION_FOLDERS, FileSplit
@@ -20,13 +21,10 @@ from keras_tricks.data.segmentation.classes import (
     read_classes,
 )
 from keras_tricks.data.segmentation.mask_files import check_mask_files, read_mask
-from keras_tricks.data.stratified_split import stratified_split
 from keras_tricks.data_facts import MASKS_PREFIX, DataFacts
 
 MASK_FOLDERS = ("masks", "annotations", "labels")
 MASK_ENDINGS = ("", "_mask", "_label", "_L")
-
-_NAMED_FILES = 5
 
 
 class MaskSplit(FileSplit):
@@ -112,14 +110,14 @@ def load_mask_folder(
     }
     readable = [pair for pair in members if pair[0] not in problems]
     of_masks, values = check_mask_files(readable, known)
-    _raise_for(root, problems | of_masks)
+    raise_for(root, problems | of_masks)
     if known is None:
         known = numbered_classes(max(values - set(ignored), default=0), ignored)
         values = frozenset(known.indices(np.array([sorted(values)])).ravel().tolist())
     if len(pairs) == 2:
         train, validation = pairs
     else:
-        train, validation = _hold_out(root, pairs[0], seed, validation_fraction)
+        train, validation = hold_out(root, pairs[0], seed, validation_fraction)
     class_names = known.class_names
     absent = [name for index, name in enumerate(class_names) if index not in values]
     warnings = (f"No pixel in {root} is of {', '.join(map(repr, absent))}.",) if absent else ()
@@ -188,23 +186,7 @@ def _pairs(root: Path, images: Path, masks: Path) -> list[tuple[Path, Path]]:
             problems[image] = f"has no mask: expected {masks / name}.png"
         else:
             pairs.append((image, mask))
-    _raise_for(root, problems)
+    raise_for(root, problems)
     if not pairs:
         raise DataNotFound(f"{images} holds no images.")
     return pairs
-
-
-def _hold_out(root: Path, pairs: list[tuple[Path, Path]], seed: int, fraction: float) -> list[list[tuple[Path, Path]]]:
-    if len(pairs) < 2:
-        raise ValueError(f"{root} has a single image: nothing is left to validate on.")
-    names = [image.relative_to(root).as_posix() for image, _ in pairs]
-    return [[pairs[place] for place in places] for places in stratified_split([0] * len(pairs), names, fraction, seed)]
-
-
-def _raise_for(root: Path, problems: dict[Path, str]) -> None:
-    if not problems:
-        return
-    named = [f"{path} {why}" for path, why in problems.items()][:_NAMED_FILES]
-    if len(problems) > len(named):
-        named.append(f"and {len(problems) - len(named)} more files")
-    raise ValueError(f"{root} cannot be used. {'; '.join(named)}.")
