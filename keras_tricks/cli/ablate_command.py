@@ -15,7 +15,16 @@ from keras_tricks.ablation.launch_local import LocalLauncher
 from keras_tricks.ablation.running import GridRunner, Launcher
 from keras_tricks.cli.ablation_progress import witness
 from keras_tricks.cli.options import RunsDir, console, print_table, quiet_import, runs_root, say
-from keras_tricks.cli.recipe_options import Data, DataDir, RecipeName, Settings, Tricks, Without, changed_recipe
+from keras_tricks.cli.recipe_options import (
+    Data,
+    DataDir,
+    RecipeName,
+    Settings,
+    Tricks,
+    Without,
+    changed_recipe,
+    refuse_errors_of,
+)
 from keras_tricks.cli.report_command import report_on
 from keras_tricks.cli.variants_command import DesignName
 from keras_tricks.presets import find_recipe
@@ -90,11 +99,11 @@ def ablate(
     changed = changed_recipe(find_recipe(recipe), settings, tricks, no_trick, fields)
     chosen = next(known for known in DESIGNS if known == design.value)
     planned = variants(changed, chosen, chosen_seeds(seeds, changed.seed))
-    wrong = [f"{variant.name}: {error}" for variant in planned for error in variant.errors]
-    for words in dict.fromkeys(wrong):
-        say(f"error: {words}")
-    if wrong:
-        raise typer.Exit(2)
+    refuse_errors_of(planned)
+    # Its errors are those of variants, and one that no variant has does no harm.
+    for problem in changed.problems():
+        if problem.level == "warning":
+            say(f"warning: {problem.message}")
     if slurm and launcher != LauncherChoice.SLURM:
         raise RecipeError(f"--slurm is for --launcher slurm. Received: --launcher {launcher}")
     grid = Grid(runs_root(runs_dir), planned, chosen, recipe, ablation_id)
@@ -109,7 +118,7 @@ def ablate(
         console().print(f"ablation {grid.id}: {counts(cells)}; {trains.words}", markup=False)
         with witness(len(cells), trains.places) as told:
             is_whole = GridRunner(cells, trains, told).run()
-    _end(grid, is_whole)
+    _end(grid, is_whole, retry)
 
 
 def chosen_seeds(text: str, first: int) -> tuple[int, ...]:
@@ -174,7 +183,7 @@ def _parameters(settings: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _end(grid: Grid, is_whole: bool) -> None:
+def _end(grid: Grid, is_whole: bool, retry: bool) -> None:
     """Report, say what is open, and exit with 1 for failed cells and 130 after a stop."""
     cells = grid.cells(retry=False)
     for path in report_on([cell.run for cell in cells if cell.run is not None], grid.folder):
@@ -187,5 +196,6 @@ def _end(grid: Grid, is_whole: bool) -> None:
         )
         raise typer.Exit(130)
     if bad:
-        say(f"{bad} of {len(cells)} cells are not finished. The same command trains these again.")
+        way_on = "The same command" if retry else "The same command without --no-retry"
+        say(f"{bad} of {len(cells)} cells are not finished. {way_on} trains these again.")
         raise typer.Exit(1)

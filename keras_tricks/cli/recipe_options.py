@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_tricks import presets
 from keras_tricks.cli.options import say
 from keras_tricks.recipe import Recipe
+
+if TYPE_CHECKING:
+    from keras_tricks.ablation import Variant
 
 RecipeName = Annotated[
     str, typer.Argument(help="A preset or a recipe of yours (`keras-tricks recipes`), or a .json or .py file.")
@@ -82,4 +85,17 @@ def refuse_errors(recipe: Recipe, *, with_warnings: bool = True) -> None:
         if with_warnings or problem.level == "error":
             say(f"{problem.level}: {problem.message}")
     if any(problem.level == "error" for problem in problems):
+        raise typer.Exit(2)
+
+
+def refuse_errors_of(variants: Sequence[Variant]) -> None:
+    """Say once what is wrong with each variant, or with all of them, and exit with 2 if anything is."""
+    wrong: dict[str, dict[str, None]] = {}
+    for variant in variants:
+        for error in variant.errors:
+            wrong.setdefault(error, {})[variant.name] = None
+    count = len({variant.name for variant in variants})
+    for error, names in wrong.items():
+        say(f"error: {error}" if len(names) == count else f"error: {', '.join(names)}: {error}")
+    if wrong:
         raise typer.Exit(2)

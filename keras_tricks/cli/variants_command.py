@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from keras_tricks.cli.options import RunsDir, print_table, runs_root, say
-from keras_tricks.cli.recipe_options import RecipeName, Settings, Tricks, Without, changed_recipe
+from keras_tricks.cli.options import RunsDir, print_table, runs_root
+from keras_tricks.cli.recipe_options import RecipeName, Settings, Tricks, Without, changed_recipe, refuse_errors_of
 from keras_tricks.presets import find_recipe
 from keras_tricks.queue import DEFAULT_LANE, RunQueue, lane_name
 
@@ -56,11 +56,7 @@ def queue_ablation(
     chosen = next(known for known in DESIGNS if known == design.value)
     lane = lane_name(lane)
     runs = variants(changed, chosen, (changed.seed,) if seeds is None else parse_seeds(seeds))
-    wrong = [f"{run.name}: {error}" for run in runs for error in run.errors]
-    for words in dict.fromkeys(wrong):
-        say(f"error: {words}")
-    if wrong:
-        raise typer.Exit(2)
+    refuse_errors_of(runs)
     if dry_run:
         rows = ((str(run.place), run.name, str(run.seed), run.recipe.name) for run in runs)
         print_table(("place", "variant", "seed", "name of the run"), rows)

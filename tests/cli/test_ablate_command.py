@@ -77,9 +77,12 @@ def test_an_ablation_from_its_plan_to_its_report(command, root):
 def test_a_failed_cell_is_reported_and_tried_again_or_left(command, root):
     code, out, err = command("ablate", *FEW, "--design", "leave-one-out", "--seeds", f"{SUCCEEDS},{FAILS}")
     assert code == 1
-    assert "4 of 8 cells are not finished" in err
+    assert "4 of 8 cells are not finished. The same command trains these again" in err
     assert "not counted: all tricks, seed 2: failed: DivergedError: the loss is NaN" in out
-    code, out, _ = command("ablate", *FEW, "--design", "leave-one-out", "--seeds", f"{SUCCEEDS},{FAILS}", "--no-retry")
+    code, out, err = command(
+        "ablate", *FEW, "--design", "leave-one-out", "--seeds", f"{SUCCEEDS},{FAILS}", "--no-retry"
+    )
+    assert "The same command without --no-retry trains these again" in err
     assert code == 1 and "4 to keep, 4 to leave" in out and "begins" not in out
     attempts = [run.status().attempt for run in list_runs(root)]
     assert set(attempts) == {1}
@@ -137,6 +140,21 @@ def test_bad_input(command, root, words, reason):
     code, _, err = command(*words)
     assert code == 2 and reason in err
     assert list_runs(root) == []
+
+
+@pytest.mark.parametrize("start", [["ablate"], ["queue", "variants"]])
+def test_what_is_wrong_with_all_variants_is_said_once(command, start):
+    code, _, err = command(*start, "quickstart", "--set", "batch_size=2000")
+    assert code == 2 and err.count("Set batch_size=1437") == 1
+    assert "keras-tricks: error: digits has 1437 training images" in err
+    code, _, err = command(*start, "quickstart", "--set", "epochs=3", "--trick", "warmup.epochs=5")
+    assert code == 2 and err.count("does not fit") == 1
+    assert "error: + warmup, + zero_gamma" in err or "error: all tricks, without linear_scaling, without zero" in err
+
+
+def test_a_warning_of_the_recipe_is_said_before_hours_of_training(command):
+    code, _, err = command("ablate", "quickstart", "--set", "epochs=5", "--trick", "warmup.epochs=5", "--dry-run")
+    assert code == 0 and err.count("warning: The whole run is warmup") == 1
 
 
 def test_an_unknown_ablation_names_those_that_there_are(command):
