@@ -26,6 +26,7 @@ class VariantRow:
         best: The best values of the metric over the epochs.
         seconds: The seconds of all epochs, validation included, start-up left out.
         images_per_second: The median over the epochs of a run.
+        calibration_error: The expected calibration error of the trained models.
         failed: How many of its runs failed.
     """
 
@@ -33,6 +34,7 @@ class VariantRow:
     best: Spread | None
     seconds: Spread | None
     images_per_second: Spread | None
+    calibration_error: Spread | None
     failed: int
 
     @property
@@ -71,11 +73,14 @@ class Report:
     @property
     def explanation(self) -> str:
         """How to read the numbers, in sentences."""
-        return (
+        words = (
             f"{self.metric} is that of the last epoch, mean ± standard deviation over the seeds; best is that of each "
             f"run's best epoch. Differences are to {self.against}, paired by seed, with 95 % intervals of Student's t, "
             "each for itself; * marks those that leave 0 out. Time is that of all epochs with their validation."
         )
+        if any(row.calibration_error for row in self.rows):
+            words += " Calibration error is how far confidence and accuracy lie apart at the end."
+        return words
 
     @property
     def missing(self) -> list[str]:
@@ -96,17 +101,21 @@ class Report:
             "seconds",
             "standard deviation of seconds",
             "images_per_second",
+            "calibration_error",
+            "standard deviation of calibration_error",
             "failed",
         )
         rows: list[tuple[Value, ...]] = []
         for row, values in zip(self.rows, table.rows, strict=True):
-            best, seconds, rate = row.best, row.seconds, row.images_per_second
+            best, seconds, rate, calibration = row.best, row.seconds, row.images_per_second, row.calibration_error
             more = (
                 best.mean if best else None,
                 best.deviation if best else None,
                 seconds.mean if seconds else None,
                 seconds.deviation if seconds else None,
                 rate.mean if rate else None,
+                calibration.mean if calibration else None,
+                calibration.deviation if calibration else None,
                 row.failed,
             )
             rows.append((*values[:-1], *more, values[-1]))
@@ -125,6 +134,7 @@ class Report:
             f"best{unit}",
             "time",
             "images/s",
+            "calibration error",
             "failed",
             "note",
         )
@@ -155,6 +165,7 @@ class Report:
             spread_words(row.best, scale),
             _seconds_words(row.seconds),
             _rate_words(row.images_per_second),
+            spread_words(row.calibration_error),
             str(row.failed) if row.failed else "",
             _short_note(effect),
         )
@@ -171,7 +182,7 @@ def make_report(
     Args:
         runs: The runs.
         metric: The metric. Defaults to the first one that any run has, the accuracy on the validation data.
-        documents: What `read_documents` returned. Defaults to none.
+        documents: What `read_documents` returned, which says of machines and of calibration. Defaults to none.
 
     Raises:
         RunError: No run has such a metric.
@@ -188,7 +199,8 @@ def make_report(
     ablation = next(iter(ablations.values())) if len(ablations) == 1 else None
     groups = group_runs(runs)
     stepwise = ablation is not None and ablation.get("design") == "stack"
-    rows = [_row(effect, metric) for effect in effects(groups, metric, stepwise=stepwise)]
+    documents = documents or {}
+    rows = [_row(effect, metric, documents) for effect in effects(groups, metric, stepwise=stepwise)]
     base = groups[0].name if groups else ""
     title = f"Report on {len(runs)} runs"
     if ablation is not None:
@@ -201,7 +213,7 @@ def make_report(
         against="the step before" if stepwise else base,
         runs=tuple(runs),
         rows=tuple(rows),
-        facts=_facts(runs, documents or {}),
+        facts=_facts(runs, documents),
         ablation=None if ablation is None else str(ablation.get("id")),
     )
 
@@ -220,12 +232,14 @@ def signed(value: float, scale: float = 1.0) -> str:
     return f"{value:+.2f}" if scale != 1.0 else f"{value:+.3g}"
 
 
-def _row(effect: Effect, metric: str) -> VariantRow:
+def _row(effect: Effect, metric: str, documents: Mapping[str, Documents]) -> VariantRow:
     counted = list(effect.group.counted(metric).values())
     bests = [best.value for run in counted if (best := run.best(metric)) is not None]
     seconds = [sum(values) for run in counted if (values := run.curves.get("epoch_seconds", ((), ()))[1])]
     rates = [median(values) for run in counted if (values := run.curves.get("images_per_second", ((), ()))[1])]
-    return VariantRow(effect, _spread(bests), _spread(seconds), _spread(rates), _failed(effect.group))
+    results = [documents[run.summary.id][1] for run in counted if run.summary.id in documents]
+    errors = [error for result in results if isinstance(error := result.get("calibration_error"), float)]
+    return VariantRow(effect, _spread(bests), _spread(seconds), _spread(rates), _spread(errors), _failed(effect.group))
 
 
 def _facts(runs: Sequence[ComparedRun], documents: Mapping[str, Documents]) -> tuple[tuple[str, str], ...]:

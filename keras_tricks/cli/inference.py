@@ -53,6 +53,8 @@ def evaluate(
     training = trainer.trained(found.directory)
     values = training.model.evaluate(training.validation_batches(), verbose=0, return_dict=True)
     predictions = predict_validation(training)
+    if predictions.calibration is not None and predictions.calibration.error is not None:
+        values["calibration_error"] = predictions.calibration.error
     try:
         predictions.save(found.directory / schema.PREDICTIONS_FILE)
     except StorageError as error:

@@ -87,7 +87,7 @@ def print_report(found: Report) -> None:
     table = found.words()
     out = console()
     out.print(found.title, markup=False)
-    left_out = ("best", "note") if out.width < _WIDE else ()
+    left_out = ("best", "calibration", "note") if out.width < _WIDE else ()
     used = [
         place
         for place, heading in enumerate(table.headings)

@@ -55,6 +55,17 @@ def differences(name, base):
     return np.array([ACCURACIES[name, seed] - ACCURACIES[base, seed] for seed in seeds])
 
 
+def test_the_calibration_of_the_runs_that_count():
+    found = {run.summary.id: ({}, {"calibration_error": 0.01 * place}) for place, run in enumerate(runs())}
+    report = make_report(runs(), documents=found)
+    rows = [dict(zip(report.numbers().headings, row, strict=True)) for row in report.numbers().rows]
+    assert [row["calibration_error"] for row in rows] == pytest.approx([0.01, 0.04, 0.065])
+    assert rows[2]["standard deviation of calibration_error"] == pytest.approx(np.std([0.06, 0.07], ddof=1))
+    assert "| 0.04 ± 0.01 |" in report.markdown()
+    assert "0.04 ± 0.01" in html_report(report, found)
+    assert make_report(runs()).rows[0].calibration_error is None
+
+
 @pytest.mark.parametrize(("design", "base"), [("stack", "+ warmup"), ("one-at-a-time", "baseline")])
 def test_what_a_variant_is_compared_with(design, base):
     report = make_report(runs(design))

@@ -228,6 +228,7 @@ def test_evaluate_gives_what_training_measured(command, trained):
     assert values["images"] == 360
     assert values["accuracy"] == pytest.approx(run.result()["metrics"]["val_accuracy"], abs=1e-6)
     assert values["loss"] == pytest.approx(run.result()["metrics"]["val_loss"], abs=1e-5)
+    assert values["calibration_error"] == pytest.approx(run.result()["calibration_error"], abs=1e-6)
 
 
 def test_predict_names_classes_with_probabilities(command, trained, tmp_path):
