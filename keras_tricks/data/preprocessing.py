@@ -27,6 +27,15 @@ def decode(image: tf.Tensor) -> tf.Tensor:
     return decode_rgb(image) if image.dtype == tf.string else image
 
 
+def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Raise a ValueError unless there are a mean and a positive standard deviation for each of three channels."""
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ValueError(
+            "Expected a mean and a positive standard deviation for each of three channels. "
+            f"Received: mean={mean}, std={std}"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing(ABC):
     """Base of the preprocessings.
@@ -46,11 +55,7 @@ class Preprocessing(ABC):
     def __post_init__(self):
         if self.image_size < 1:
             raise ValueError(f"Expected a side of at least 1 pixel. Received: image_size={self.image_size}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(
-                "Expected a mean and a positive standard deviation for each of three channels. "
-                f"Received: mean={self.mean}, std={self.std}"
-            )
+        check_normalisation(self.mean, self.std)
 
     @property
     @abstractmethod

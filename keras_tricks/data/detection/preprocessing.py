@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_tricks.data.placement import PLACEMENT_NUMBERS, Placement, random_placement
+from keras_tricks.data.placed_preprocessing import PlacedPreprocessing
+from keras_tricks.data.placement import Placement, random_placement
 from keras_tricks.data.preprocessing import decode
-from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD
 
 PADDING = -1
 """Coordinates and label of the boxes that fill up the places of an image, as keras-hub has them."""
@@ -15,7 +15,7 @@ Targets = dict[str, tf.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionPreprocessing:
+class DetectionPreprocessing(PlacedPreprocessing):
     """Scale, crop and mirror an image with its boxes for training; fit whole images for evaluation.
 
     Evaluation: the image is resized, with its aspect kept, to fit into a square of `image_size`, in whose left top
@@ -41,28 +41,6 @@ class DetectionPreprocessing:
     2021, arXiv 2012.07177, section 3, for scaling and cropping.
     """
 
-    image_size: int
-    scales: tuple[float, float] = (0.5, 2.0)
-    flip: bool = True
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-
-    def __post_init__(self):
-        if self.image_size < 1:
-            raise ValueError(f"Expected a side of at least 1 pixel. Received: image_size={self.image_size}")
-        if not 0 < self.scales[0] <= self.scales[1] < float("inf"):
-            raise ValueError(f"Expected scales with 0 < low <= high. Received: scales={self.scales}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(
-                "Expected a mean and a positive standard deviation for each of three channels. "
-                f"Received: mean={self.mean}, std={self.std}"
-            )
-
-    @property
-    def random_numbers(self) -> int:
-        """How many uniform numbers in [0, 1) `augment` needs for one image."""
-        return PLACEMENT_NUMBERS
-
     def augment(self, image: tf.Tensor, targets: Targets, uniforms: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         """Return a training image (image_size, image_size, 3) and the objects that are left on it.
 
@@ -80,23 +58,20 @@ class DetectionPreprocessing:
         clipped = tf.clip_by_value(boxes, 0.0, side)
         stays = tf.reduce_all((centres >= 0) & (centres <= side) & (clipped[:, 2:] - clipped[:, :2] >= 1), axis=1)
         kept = {name: tf.boolean_mask(value, stays) for name, value in (targets | {"boxes": clipped}).items()}
-        return self._placed(pixels, placement), kept
+        return self._square(pixels, placement), kept
 
     def prepare(self, image: tf.Tensor, targets: Targets) -> tuple[tf.Tensor, Targets]:
         """Return an evaluation image (image_size, image_size, 3) and all its objects, in the pixels of that image."""
         pixels = decode(image)
         size = tf.fill([2], self.image_size)
         placement = Placement(self._fit(tf.shape(pixels)), tf.zeros(2), size, tf.constant(False))
-        return self._placed(pixels, placement), targets | {"boxes": placement.boxes(targets["boxes"])}
+        return self._square(pixels, placement), targets | {"boxes": placement.boxes(targets["boxes"])}
 
     def _fit(self, shape: tf.Tensor) -> tf.Tensor:
         return self.image_size / tf.cast(tf.reduce_max(shape[:2]), tf.float32)
 
-    def _placed(self, pixels: tf.Tensor, placement: Placement) -> tf.Tensor:
-        canvas, inside = placement.image(pixels)
-        mean, std = (tf.constant(value, tf.float32) for value in (self.mean, self.std))
-        image = tf.where(inside[..., None], (canvas - mean) / std, 0.0)
-        return tf.ensure_shape(image, (self.image_size, self.image_size, 3))
+    def _square(self, pixels: tf.Tensor, placement: Placement) -> tf.Tensor:
+        return tf.ensure_shape(self.placed(pixels, placement), (self.image_size, self.image_size, 3))
 
 
 def pad_targets(targets: Targets, count: int) -> Targets:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_tricks.data.placement import PLACEMENT_NUMBERS, Placement, random_placement
+from keras_tricks.data.placed_preprocessing import PlacedPreprocessing
+from keras_tricks.data.placement import Placement, random_placement
 from keras_tricks.data.preprocessing import decode
 from keras_tricks.data.segmentation.classes import IGNORED
-from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentationPreprocessing:
+class SegmentationPreprocessing(PlacedPreprocessing):
     """Scale, crop and mirror image and mask together for training; evaluate whole images.
 
     Training: the image takes a random scale; a random square of `image_size` is cut out, and where the image is smaller
@@ -39,32 +39,15 @@ class SegmentationPreprocessing:
     `gluoncv/data/segbase.py`; scales as in Zhao et al. 2017, arXiv 1612.01105, section 5.1.
     """
 
-    image_size: int
-    scales: tuple[float, float] = (0.5, 2.0)
     base_size: int | None = None
     output_stride: int = 32
-    flip: bool = True
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self):
-        for name, pixels in (("image_size", self.image_size), ("output_stride", self.output_stride)):
-            if pixels < 1:
-                raise ValueError(f"Expected at least 1 pixel. Received: {name}={pixels}")
+        super().__post_init__()
+        if self.output_stride < 1:
+            raise ValueError(f"Expected at least 1 pixel. Received: output_stride={self.output_stride}")
         if self.base_size is not None and self.base_size < 1:
             raise ValueError(f"Expected None or at least 1 pixel. Received: base_size={self.base_size}")
-        if not 0 < self.scales[0] <= self.scales[1] < float("inf"):
-            raise ValueError(f"Expected scales with 0 < low <= high. Received: scales={self.scales}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(
-                "Expected a mean and a positive standard deviation for each of three channels. "
-                f"Received: mean={self.mean}, std={self.std}"
-            )
-
-    @property
-    def random_numbers(self) -> int:
-        """How many uniform numbers in [0, 1) `augment` needs for one image."""
-        return PLACEMENT_NUMBERS
 
     def augment(self, image: tf.Tensor, mask: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return a training image and its mask.
@@ -80,7 +63,7 @@ class SegmentationPreprocessing:
         pixels = self._decoded(image, mask)
         size = (self.image_size, self.image_size)
         base = self._base(tf.shape(pixels))
-        return self._placed(
+        return self._pair(
             pixels, mask, random_placement(tf.shape(pixels), size, uniforms, self.scales, base, self.flip), size
         )
 
@@ -90,7 +73,7 @@ class SegmentationPreprocessing:
         scale = self._base(tf.shape(pixels))
         own = tf.cast(tf.round(tf.cast(tf.shape(pixels)[:2], tf.float32) * scale), tf.int32)
         size = -(-own // self.output_stride) * self.output_stride
-        return self._placed(pixels, mask, Placement(scale, tf.zeros(2), size, tf.constant(False)), (None, None))
+        return self._pair(pixels, mask, Placement(scale, tf.zeros(2), size, tf.constant(False)), (None, None))
 
     def blank(self, sides: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what stands for an image that cannot be read: the mean colour, ignored.
@@ -112,12 +95,8 @@ class SegmentationPreprocessing:
         with tf.control_dependencies([same] if same is not None else []):
             return tf.identity(pixels)
 
-    def _placed(
+    def _pair(
         self, pixels: tf.Tensor, mask: tf.Tensor, placement: Placement, size: tuple[int | None, int | None]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        canvas, inside = placement.image(pixels)
-        mean, std = (tf.constant(value, tf.float32) for value in (self.mean, self.std))
-        normalised = (canvas - mean) / std
-        image = tf.where(inside[..., None], normalised, 0.0)
-        placed = tf.cast(placement.mask(mask, IGNORED), tf.int32)
+        image, placed = self.placed(pixels, placement), tf.cast(placement.mask(mask, IGNORED), tf.int32)
         return tf.ensure_shape(image, (*size, 3)), tf.ensure_shape(placed, size)
