@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from keras_tricks.runs import MetricsHistory
 from keras_tricks.runs.storage import storing, write_atomically
@@ -76,6 +77,7 @@ def _draw_panel(
         axes.plot(x, values, label=label, marker=marker, markersize=3, color=color)
     axes.set_title(heading)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     if len(names) > 1:
         axes.legend(frameon=False)

@@ -160,6 +160,14 @@ def test_a_comparison_of_many_runs_fits_a_terminal(command, runs, monkeypatch):
     assert ["B", "finished", "1", "2", ".8200", "+.0200", ".8200", "2"] in lines
 
 
+def test_a_narrow_terminal_cuts_no_name(command, runs, monkeypatch):
+    monkeypatch.setattr(options, "console", lambda: Console(highlight=False, width=50))
+    code, out, _ = command("runs", "ls", "--columns", "id,state,epoch,val_accuracy,best")
+    assert code == 0 and "…" not in out
+    first_column = "".join(line[1:].split(" ")[0] for line in out.splitlines())
+    assert "20270101T000000Z-plain-aaa0" in first_column
+
+
 def test_a_plot_makes_its_folder_and_what_cannot_be_written_is_named_once(command, runs, tmp_path):
     png = tmp_path / "new" / "folder" / "all.png"
     assert command("runs", "compare", "aaa0", "bbb0", "--png", png)[0] == 0
