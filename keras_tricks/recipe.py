@@ -20,7 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from keras_tricks.data_facts import FOLDER_PREFIX, data_facts
 from keras_tricks.model_facts import model_facts
-from keras_tricks.recipe_problems import Problem, find_problems
+from keras_tricks.problem import Problem
+from keras_tricks.recipe_problems import find_problems
 from keras_tricks.trick import Trick
 from keras_tricks.tricks import trick_class
 

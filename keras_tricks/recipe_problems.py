@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
+from keras_tricks.batch_problems import batch_problems
 from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
 from keras_tricks.model_facts import ModelFacts, model_facts
+from keras_tricks.problem import Problem
 from keras_tricks.teacher_facts import teacher_problem
 from keras_tricks.trick import FEATURES
-from keras_tricks.tricks import (
-    Distillation,
-    GradientAccumulation,
-    RepeatedAugmentation,
-    StepDecay,
-    TestResolution,
-    Warmup,
-)
+from keras_tricks.tricks import Distillation, StepDecay, TestResolution, Warmup
 from keras_tricks.weights_facts import unfit_weights, weights_kind
 
 if TYPE_CHECKING:
@@ -25,23 +20,6 @@ if TYPE_CHECKING:
 
 LARGE_BATCH = 1024
 """Images a step up to which networks without normalization do well by themselves (Brock et al. 2021, section 1)."""
-
-SMALL_BATCH = 16
-"""Images below which the statistics of batch normalization are poor (Wu and He 2018, arXiv 1803.08494, figure 1)."""
-
-
-class Problem(NamedTuple):
-    """What is wrong with a recipe.
-
-    Args:
-        level: `error` stops a launch, `warning` does not.
-        where: The field (`batch_size`), trick (`zero_gamma`) or parameter (`mixup.alpha`) it is about.
-        message: A sentence that says what to change.
-    """
-
-    level: Literal["error", "warning"]
-    where: str
-    message: str
 
 
 def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
@@ -58,7 +36,7 @@ def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
         *_teacher_problems(recipe, data),
         *_size_problems(recipe, model),
         *_cache_problems(recipe, data),
-        *_batch_problems(recipe, data, replicas),
+        *batch_problems(recipe, data, replicas),
         *_schedule_problems(recipe),
     ]
     return sorted(problems, key=lambda problem: problem.level)
@@ -203,54 +181,6 @@ def _cache_problems(recipe: Recipe, data: DataFacts) -> list[Problem]:
         return []
     message = f"{recipe.data} is decoded in memory anyway: decoded_cache does nothing. Set decoded_cache=none."
     return [Problem("warning", "decoded_cache", message)]
-
-
-def _batch_problems(recipe: Recipe, data: DataFacts, replicas: int) -> list[Problem]:
-    problems = []
-    if recipe.batch_size % replicas:
-        nearest = max(replicas, recipe.batch_size // replicas * replicas)
-        problems.append(
-            Problem(
-                "error",
-                "batch_size",
-                f"{replicas} replicas do not divide a batch of {recipe.batch_size}. "
-                f"Set batch_size={nearest}, or another number of replicas.",
-            )
-        )
-    repeated = recipe.trick("repeated_augmentation")
-    if isinstance(repeated, RepeatedAugmentation) and recipe.batch_size % repeated.repeats:
-        where = "repeated_augmentation.repeats"
-        message = (
-            f"{repeated.repeats} repeats do not divide a batch of {recipe.batch_size}. Set {where} to one that does."
-        )
-        problems.append(Problem("error", where, message))
-    if data.training_images is not None and recipe.batch_size > data.training_images:
-        problems.append(
-            Problem(
-                "error",
-                "batch_size",
-                f"{recipe.data} has {data.training_images} training images, less than one batch of "
-                f"{recipe.batch_size}. Set batch_size={data.training_images} or less.",
-            )
-        )
-    accumulation = recipe.trick("gradient_accumulation")
-    if isinstance(accumulation, GradientAccumulation) and accumulation.steps > 1:
-        problems += _micro_batch_problems(recipe, accumulation.steps, replicas)
-    return problems
-
-
-def _micro_batch_problems(recipe: Recipe, steps: int, replicas: int) -> list[Problem]:
-    where, images = "gradient_accumulation.steps", recipe.batch_size // replicas
-    if images < steps:
-        message = f"{steps} micro-batches cannot be made of the {images} images of a replica. Set {where} to less."
-        return [Problem("error", where, message)]
-    if "batch_norm" in model_facts(recipe.model).features and images // steps < SMALL_BATCH:
-        message = (
-            f"Batch normalization sees micro-batches of {images // steps} images, too few for good statistics. "
-            f"Set {where} to less, or choose a network without it."
-        )
-        return [Problem("warning", where, message)]
-    return []
 
 
 def _schedule_problems(recipe: Recipe) -> list[Problem]:

@@ -133,6 +133,28 @@ def test_mixed_precision_on_replicas_is_fine(dtype):
     assert not found(Recipe(tricks=(tricks.MixedPrecision(dtype=dtype),)), replicas=2)
 
 
+def test_replicas_ascend_with_whole_pairs_of_images():
+    def problems(share, replicas=2, batch_size=64, **arguments):
+        trick = tricks.SharpnessAware(ascent_share=share, **arguments)
+        return found(Recipe(batch_size=batch_size, tricks=(trick,), replicas=replicas))
+
+    where = "sharpness_aware.ascent_share"
+    assert not problems(1.0)
+    assert not problems(0.5)
+    error = problems(0.2)["error", where]
+    assert "0.2 of the 32 images" in error
+    assert f"Set {where}=0.1875," in error
+    assert "the 6 images of an ascent" in problems(0.1875)["warning", where]
+    assert list(problems(0.2, replicas=1)) == [("warning", where)]
+    assert not problems(0.51, ascent="per_replica")
+    assert "Set a larger batch" in problems(0.2, replicas=64)["error", where]
+    together = (tricks.SharpnessAware(ascent_share=0.05), tricks.GradientAccumulation(steps=4))
+    recipe = Recipe(batch_size=64, model="nfnet_tiny", tricks=together)
+    assert ("error", where) not in found(recipe)
+    fewer = recipe.changed(batch_size=32)
+    assert "4 micro-batches cannot be made of the 2 images of an ascent" in found(fewer)["error", where]
+
+
 def test_micro_batches_need_images():
     def problems(steps, **fields):
         return found(Recipe(batch_size=64, tricks=(tricks.GradientAccumulation(steps=steps),), **fields), replicas=2)

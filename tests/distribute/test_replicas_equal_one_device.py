@@ -68,6 +68,8 @@ CASES = {
     "sam": of(sam="reduced"),
     "sam_batch_norm": of(sam="reduced", batch_norm=True),
     "sam_accumulation": of(sam="reduced", accumulation_steps=2),
+    "sam_of_a_part_batch_norm": of(sam="reduced", ascent_share=0.25, batch_norm=True),
+    "sam_of_a_part_accumulation": of(sam="reduced", ascent_share=0.5, accumulation_steps=2, extra_losses=(teacher,)),
     "steps_per_execution": of(steps_per_execution=5),
     "averaging": of(averaging=True),
     "all": of(
@@ -84,6 +86,7 @@ def train(
     optimizer,
     *,
     sam=None,
+    ascent_share=1.0,
     batch_norm=False,
     averaging=False,
     steps_per_execution=1,
@@ -97,7 +100,7 @@ def train(
     keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(5)
     if sam:
-        options["gradient_method"] = SharpnessAware(ascent=sam)
+        options["gradient_method"] = SharpnessAware(ascent=sam, ascent_share=ascent_share)
     model = ReplicaModel.of(network(batch_norm), **options)
     model.compile(optimizer(), loss, metrics=["accuracy"], steps_per_execution=steps_per_execution)
     callbacks = [WeightAveraging(0.9)] if averaging else []

@@ -36,13 +36,13 @@ def test_accumulation_and_sharpness_meet_in_one_trainer(digits):
 
     plain = built(digits).model
     assert not isinstance(plain, ReplicaModel)
-    on = (tricks.GradientAccumulation(steps=3), tricks.SharpnessAware(rho=0.1, ascent="per_replica"))
+    on = (tricks.GradientAccumulation(steps=3), tricks.SharpnessAware(rho=0.1, ascent="per_replica", ascent_share=0.2))
     model = built(digits, *on).model
     assert isinstance(model, ReplicaModel)
     assert model.accumulation_steps == 3
     method = model._training_options()["gradient_method"]
     assert isinstance(method, SharpnessAware)
-    assert (method.rho, method.ascent) == (0.1, "per_replica")
+    assert (method.rho, method.ascent, method.ascent_share) == (0.1, "per_replica", 0.2)
 
 
 @pytest.mark.slow
