@@ -12,7 +12,7 @@ from keras_tricks.model_facts import ModelFacts, model_facts
 from keras_tricks.problem import Problem
 from keras_tricks.teacher_facts import teacher_problem
 from keras_tricks.trick import FEATURES
-from keras_tricks.tricks import Distillation, StepDecay, TestResolution, Warmup
+from keras_tricks.tricks import CheckpointAveraging, Distillation, StepDecay, TestResolution, Warmup
 from keras_tricks.weights_facts import unfit_weights, weights_kind
 
 if TYPE_CHECKING:
@@ -199,6 +199,11 @@ def _schedule_problems(recipe: Recipe) -> list[Problem]:
                 "Set warmup.epochs to less, or epochs to more.",
             )
         )
+    averaging = recipe.trick("checkpoint_averaging")
+    if isinstance(averaging, CheckpointAveraging) and averaging.epochs > recipe.epochs:
+        where = "checkpoint_averaging.epochs"
+        message = f"There are {recipe.epochs} epochs to average, not {averaging.epochs}. Set {where} to less."
+        problems.append(Problem("error", where, message))
     if isinstance(step, StepDecay):
         late = [f"{epoch:g}" for epoch in step.epochs if epoch >= recipe.epochs]
         if late:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from keras_tricks import data, models, optimizers, weights
-from keras_tricks.callbacks import Position, StatisticsAveraging, WeightAveraging
+from keras_tricks.callbacks import AverageInModel, Position, StatisticsAveraging
 from keras_tricks.distribute import ReplicaModel, Replicas, choose_replicas
 from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
@@ -145,9 +145,9 @@ class Training:
         return data.evaluation_batches(self.data_set, self.plan.evaluation, batch_size)
 
     @property
-    def averaging(self) -> WeightAveraging | None:
+    def averaging(self) -> AverageInModel | None:
         """The callback that averages the weights, if one does."""
-        return next((callback for callback in self.callbacks if isinstance(callback, WeightAveraging)), None)
+        return next((callback for callback in self.callbacks if isinstance(callback, AverageInModel)), None)
 
 
 def build(

@@ -155,6 +155,16 @@ def test_replicas_ascend_with_whole_pairs_of_images():
     assert "4 micro-batches cannot be made of the 2 images of an ascent" in found(fewer)["error", where]
 
 
+def test_more_epochs_to_average_than_there_are_and_two_averages():
+    def recipe(*others, epochs):
+        return Recipe(epochs=epochs, tricks=(tricks.CheckpointAveraging(epochs=5), *others))
+
+    assert not found(recipe(epochs=5))
+    where = "checkpoint_averaging.epochs"
+    assert found(recipe(epochs=4)) == {("error", where): f"There are 4 epochs to average, not 5. Set {where} to less."}
+    assert "exclude each other" in found(recipe(tricks.WeightAveraging(), epochs=5))["error", "checkpoint_averaging"]
+
+
 def test_micro_batches_need_images():
     def problems(steps, **fields):
         return found(Recipe(batch_size=64, tricks=(tricks.GradientAccumulation(steps=steps),), **fields), replicas=2)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_tricks.callbacks.average_in_model import AverageInModel
 from keras_tricks.callbacks.checkpoint_files import (
     CheckpointError,
     CheckpointFiles,
@@ -18,7 +19,6 @@ from keras_tricks.callbacks.checkpoint_files import (
     Position,
 )
 from keras_tricks.callbacks.diverged_error import DivergedError
-from keras_tricks.callbacks.weight_averaging import WeightAveraging
 from keras_tricks.runs import Best, RunWriter
 from keras_tricks.runs.schema import best_of
 
@@ -51,8 +51,8 @@ class Checkpoint(keras.callbacks.Callback):
         directory: Folder for the checkpoints; made if absent.
         keep: How many of the newest to keep. Defaults to 2.
         run: The run's writer, which gets an event a checkpoint, and whose best value is saved and restored.
-        averaging: The `WeightAveraging` of the training. The checkpoint then holds the raw weights and the average,
-            and `restore` gives both back, the average to this callback.
+        averaging: The `WeightAveraging` or `CheckpointAveraging` of the training. The checkpoint then holds the raw
+            weights and the average, and `restore` gives both back, the average to this callback.
         monitor: Metric of which the epoch with the best value is kept too; names that contain `loss` or `error` are
             better when smaller. A `run` knows its best epoch itself. Defaults to `"val_accuracy"`.
 
@@ -65,7 +65,7 @@ class Checkpoint(keras.callbacks.Callback):
         directory: str | Path,
         keep: int = 2,
         run: RunWriter | None = None,
-        averaging: WeightAveraging | None = None,
+        averaging: AverageInModel | None = None,
         monitor: str = "val_accuracy",
     ):
         super().__init__()
@@ -220,8 +220,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _restore_average(self, position: Position, facts: dict[str, Any]) -> None:
         if facts.get("average_crc32") is None:
             raise CheckpointError(
-                f"The checkpoint of {position} has no averaged weights. Go on without WeightAveraging, or start a new "
-                "run."
+                f"The checkpoint of {position} has no averaged weights. Go on without averaging, or start a new run."
             )
         with np.load(self._files.average(position), allow_pickle=False) as arrays:
             self.averaging.set_state(dict(arrays))

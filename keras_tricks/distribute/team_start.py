@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from keras_tricks.callbacks import Checkpoint, Position, WeightAveraging
+from keras_tricks.callbacks import AverageInModel, Checkpoint, Position
 from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.recipe import Recipe, RecipeError
 
@@ -126,7 +126,7 @@ def restore_everywhere(team: Team | None, checkpoint: Checkpoint, model: keras.M
 
 
 @contextmanager
-def receive_checkpoint(team: Team, averaging: WeightAveraging | None) -> Iterator[CheckpointFollower]:
+def receive_checkpoint(team: Team, averaging: AverageInModel | None) -> Iterator[CheckpointFollower]:
     """Wait for the files that the chief sends with `restore_everywhere`, and have them for a `with` block."""
     with tempfile.TemporaryDirectory(prefix="keras-tricks-") as directory:
         for name in json.loads(team.link.broadcast()):

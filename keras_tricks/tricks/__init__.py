@@ -9,6 +9,7 @@ import difflib
 
 from keras_tricks.trick import Trick
 from keras_tricks.tricks.adaptive_gradient_clipping import AdaptiveGradientClipping
+from keras_tricks.tricks.checkpoint_averaging import CheckpointAveraging
 from keras_tricks.tricks.color_jitter import ColorJitter
 from keras_tricks.tricks.cosine_decay import CosineDecay
 from keras_tricks.tricks.cutmix import Cutmix
@@ -58,6 +59,7 @@ TRICKS: dict[str, type[Trick]] = {
         Mixup,
         Cutmix,
         WeightAveraging,
+        CheckpointAveraging,
         TestResolution,
         Distillation,
         GradientAccumulation,
@@ -82,6 +84,7 @@ def trick_class(name: str) -> type[Trick]:
 __all__ = [
     "TRICKS",
     "AdaptiveGradientClipping",
+    "CheckpointAveraging",
     "ColorJitter",
     "CosineDecay",
     "Cutmix",

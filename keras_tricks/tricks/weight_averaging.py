@@ -19,6 +19,7 @@ class WeightAveraging(Trick):
 
     source: ClassVar = Source(NFNETS, "A", NFNETS_URL)
     group: ClassVar = "Averaging"
+    conflicts: ClassVar = frozenset({"checkpoint_averaging"})
 
     decay: float = Field(0.99999, ge=0, lt=1, description="Share of the average that a step keeps, in the long run.")
 

@@ -59,6 +59,7 @@ def recipe(*tricks_on, **fields):
 def test_two_steps_with_each_trick_alone(kind, digits, teacher):
     changes = {
         "distillation": {"teacher": teacher},
+        "checkpoint_averaging": {"epochs": 1},
         "warmup": {"epochs": 0.5},
         "step_decay": {"epochs": (0.5,)},
         "stochastic_depth": {"rate": 0.5},
@@ -86,7 +87,9 @@ def test_all_that_go_together_take_hold_together(model, digits, teacher):
     }
     known = model_facts(model).features | TRICKS.keys()
     together = [
-        changed.get(name) or kind() for name, kind in TRICKS.items() if name != "step_decay" and kind.needs <= known
+        changed.get(name) or kind()
+        for name, kind in TRICKS.items()
+        if name not in ("step_decay", "checkpoint_averaging") and kind.needs <= known
     ]
     training, _, history = two_steps(recipe(*together, model=model), digits)
     model = training.model
