@@ -69,8 +69,8 @@ def find_rates(
 ) -> RateRange:
     """Train a new model of a recipe while its learning rate grows, and return the losses.
 
-    The recipe's own schedule, and linear_scaling, are left out; all else is as in its training: the batches, the
-    optimizer with its momentum and clipping, the precision. It ends early where the loss diverges.
+    The recipe's own schedule, linear_scaling and progressive_resizing are left out; all else is as in its training: the
+    batches, the optimizer with its momentum and clipping, the precision. It ends early where the loss diverges.
 
     Args:
         recipe: What to train; of its epochs no more are used than there are steps.

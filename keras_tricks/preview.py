@@ -40,7 +40,7 @@ class Sample(NamedTuple):
 def sample_images(
     recipe: Recipe, images: int = 16, validation: bool = False, data_set: data.ImageDataSet | None = None
 ) -> Sample:
-    """Return a batch of images as a recipe trains on them, or tests with them.
+    """Return a batch of images as a recipe trains on them in its first epoch, or tests with them.
 
     Args:
         recipe: The recipe.
@@ -61,15 +61,8 @@ def sample_images(
         if validation:
             batches = data.evaluation_batches(data_set, preprocessing, images)
         else:
-            batches = data.training_batches(
-                data_set,
-                preprocessing,
-                math.ceil(images / plan.repeats) * plan.repeats,
-                seed=recipe.seed,
-                batch_transforms=plan.batch_transforms,
-                image_transforms=plan.image_transforms,
-                repeats=plan.repeats,
-            )
+            batch_size = math.ceil(images / plan.repeats) * plan.repeats
+            batches = plan.training_batches(data_set, batch_size, recipe.seed)
     except ValueError as error:
         raise RecipeError(str(error)) from error
     normalised, shares = next(iter(batches.take(1).as_numpy_iterator()))
@@ -77,10 +70,12 @@ def sample_images(
     tricks = [trick for trick in in_order(recipe.tricks) if "data" in trick.stages() and trick.group != "Evaluation"]
     on = [trick.name for trick in tricks]
     what = "validation images" if validation else ", ".join(("training images", *on))
+    size = pixels.shape[1]
+    grows = "" if validation or size == facts.image_size else f", growing to {facts.image_size} px"
     return Sample(
         images=np.clip(np.round(pixels), 0, 255).astype(np.uint8),
         labels=tuple(label_text(row, data_set.class_names) for row in shares),
-        about=f"{recipe.name} · {preprocessing.image_size} px · {what}",
+        about=f"{recipe.name} · {size} px{grows} · {what}",
     )
 
 

@@ -25,8 +25,8 @@ WINDOW_SHARE = 1 / 6
 
 FEWEST_STEPS = 10
 
-SCHEDULES = ("linear_scaling", "warmup", "cosine_decay", "step_decay")
-"""The tricks that set the learning rate, which the test leaves out."""
+SCHEDULES = ("linear_scaling", "warmup", "cosine_decay", "step_decay", "progressive_resizing")
+"""The tricks that set the learning rate, or change the images while it would grow, which the test leaves out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class RateRange:
 
 
 def without_schedule(recipe: Recipe) -> Recipe:
-    """Return the recipe that a test trains: without the tricks that set the learning rate."""
+    """Return the recipe that a test trains: without the tricks of `SCHEDULES`."""
     for name in SCHEDULES:
         recipe = recipe.without_trick(name)
     return recipe

@@ -12,7 +12,14 @@ from keras_tricks.model_facts import ModelFacts, model_facts
 from keras_tricks.problem import Problem
 from keras_tricks.teacher_facts import teacher_problem
 from keras_tricks.trick import FEATURES
-from keras_tricks.tricks import CheckpointAveraging, Distillation, StepDecay, TestResolution, Warmup
+from keras_tricks.tricks import (
+    CheckpointAveraging,
+    Distillation,
+    ProgressiveResizing,
+    StepDecay,
+    TestResolution,
+    Warmup,
+)
 from keras_tricks.weights_facts import unfit_weights, weights_kind
 
 if TYPE_CHECKING:
@@ -165,6 +172,16 @@ def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
         sizes.append(("test_resolution.image_size", test.size(recipe.model) or sizes[0][1]))
     least, most = model.min_image_size, model.max_image_size
     problems = []
+    growing, (_, full) = recipe.trick("progressive_resizing"), sizes[0]
+    if isinstance(growing, ProgressiveResizing):
+        where, first = "progressive_resizing.initial_size", growing.first_size(full)
+        sizes.append((where, first))
+        if first > full:
+            message = f"Images cannot grow from {first} to {full} px. Set {where} to less, or image_size to more."
+            problems.append(Problem("error", where, message))
+        elif recipe.epochs == 1:
+            message = "progressive_resizing changes nothing in a single epoch. Set more epochs or turn it off."
+            problems.append(Problem("warning", "progressive_resizing", message))
     for where, size in sizes:
         if size < least:
             message = f"{recipe.model} needs images of at least {least} px. Set {where}={least} or more"

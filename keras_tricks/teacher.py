@@ -36,7 +36,7 @@ class Prepare:
     Args:
         scale: Factor of each channel.
         offset: Number that is added to each channel after that.
-        image_size: Height and width to resize to, in pixels; None leaves the size as it is.
+        image_size: Height and width to resize to, in pixels, where they are others; None leaves the size as it is.
     """
 
     scale: Channels
@@ -98,9 +98,7 @@ def _loaded(place: TeacherPlace, facts: RunFacts) -> Teacher:
             f"Expected: {_listed(facts.class_names)} Received: {_listed(saved.class_names)}"
         )
     seen = saved.preprocessing
-    fixed = saved.model.input_shape[1]
-    size = None if fixed in (None, facts.image_size) else fixed
-    return Teacher(saved.model, _conversion(facts, seen.mean, seen.std, size))
+    return Teacher(saved.model, _conversion(facts, seen.mean, seen.std, saved.model.input_shape[1]))
 
 
 def _built(place: TeacherPlace, facts: RunFacts, variant: str) -> Teacher:
@@ -119,7 +117,7 @@ def _built(place: TeacherPlace, facts: RunFacts, variant: str) -> Teacher:
         keras.config.set_dtype_policy(policy)
     weights.load(model, place.place)
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if place.place == "imagenet" else (TIMM_MEAN, TIMM_STD)
-    return Teacher(model, _conversion(facts, mean, std, None if size == facts.image_size else size))
+    return Teacher(model, _conversion(facts, mean, std, size))
 
 
 def _variant(place: TeacherPlace, variant: str) -> dict[str, str]:

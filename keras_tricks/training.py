@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from keras_tricks import data, models, optimizers, weights
 from keras_tricks.callbacks import AverageInModel, Position, StatisticsAveraging
+from keras_tricks.data_plan import DataPlan
 from keras_tricks.distribute import ReplicaModel, Replicas, choose_replicas
 from keras_tricks.distribute.multi_worker import Team
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
@@ -21,72 +22,6 @@ from keras_tricks.trick import RunFacts, Trick
 from keras_tricks.tricks import TRICKS, Warmup
 
 START = Position(0)
-NF_MARGIN = 32
-"""Pixels by which NFNets' squashed test images exceed the part that is cut out (Brock et al. 2021, appendix A)."""
-
-
-@dataclass(frozen=True)
-class DataPlan:
-    """How images become batches: the value that the data stage of the tricks changes.
-
-    Args:
-        preprocessing: What happens to each image.
-        batch_transforms: What happens to each training batch; of several that mix images, each batch gets one.
-        image_transforms: What else happens to each training image: to its colours before the batch transforms,
-            RandAugment after them.
-        repeats: Differently augmented copies of each image in a training batch.
-        test_preprocessing: What happens to each evaluation image, where that is of another size.
-    """
-
-    preprocessing: data.Preprocessing
-    batch_transforms: tuple[Callable[..., Any], ...] = ()
-    image_transforms: tuple[data.ColorTransform | data.RandAugment, ...] = ()
-    repeats: int = 1
-    test_preprocessing: data.Preprocessing | None = None
-
-    def with_batch_transform(self, transform: Callable[..., Any]) -> DataPlan:
-        """Return a plan with one more transform."""
-        return replace(self, batch_transforms=(*self.batch_transforms, transform))
-
-    def with_image_transform(self, transform: data.ColorTransform | data.RandAugment) -> DataPlan:
-        """Return a plan with one more transform of the images."""
-        return replace(self, image_transforms=(*self.image_transforms, transform))
-
-    def with_repeats(self, repeats: int) -> DataPlan:
-        """Return a plan with so many copies of each image in a training batch."""
-        return replace(self, repeats=repeats)
-
-    def with_random_area(self, **arguments: Any) -> DataPlan:
-        """Return a plan that trains on random parts of the images (see `data.ImageNetPreprocessing`).
-
-        Args:
-            arguments: `area`, `aspect` and `interpolation` of the parts.
-        """
-        old = self.preprocessing
-        if isinstance(old, data.ImageNetPreprocessing):
-            return replace(self, preprocessing=replace(old, **arguments))
-        new = data.ImageNetPreprocessing(
-            image_size=old.image_size, flip=old.flip, mean=old.mean, std=old.std, **arguments
-        )
-        return replace(self, preprocessing=new, test_preprocessing=self.evaluation)
-
-    def with_test_images(self, image_size: int, squash: bool) -> DataPlan:
-        """Return a plan whose evaluation images have another size.
-
-        Args:
-            image_size: Their height and width in pixels.
-            squash: Whether they are cut out of the squashed image (see `data.ImageNetPreprocessing`), where the style
-                of the data set has such a view.
-        """
-        changes: dict[str, Any] = {"image_size": image_size}
-        if squash and isinstance(self.evaluation, data.ImageNetPreprocessing):
-            changes |= {"squash": True, "resize_short": image_size + NF_MARGIN}
-        return replace(self, test_preprocessing=replace(self.evaluation, **changes))
-
-    @property
-    def evaluation(self) -> data.Preprocessing:
-        """What happens to each evaluation image."""
-        return self.test_preprocessing or self.preprocessing
 
 
 @dataclass(frozen=True)
@@ -118,17 +53,13 @@ class Training:
         """
         batch_size = self.recipe.batch_size
         batches = functools.partial(
-            data.training_batches,
+            self.plan.training_batches,
             self.data_set,
-            self.plan.preprocessing,
             batch_size,
-            seed=self.recipe.seed,
+            self.recipe.seed,
             first_epoch=position.epoch,
             first_step=position.step,
             epochs=self.recipe.epochs,
-            batch_transforms=self.plan.batch_transforms,
-            image_transforms=self.plan.image_transforms,
-            repeats=self.plan.repeats,
         )
         workers = self.replicas.workers
         if workers == 1 or not data.can_be_shared(batch_size, workers, self.plan.batch_transforms, self.plan.repeats):

@@ -138,7 +138,7 @@ class Trick(BaseModel):
         return {"trick": self.name, **handler(self)}
 
     def change_data(self, data: Any, facts: RunFacts) -> Any:
-        """Change the data plan (`keras_tricks.training.DataPlan`)."""
+        """Change the data plan (`keras_tricks.data_plan.DataPlan`)."""
         return data
 
     def change_precision(self, policy: str, facts: RunFacts) -> str:

@@ -48,6 +48,14 @@ def test_training_images_are_those_of_the_stream_with_mixed_labels(digits):
     assert sample.about == "digits_run · 16 px · training images, mixup"
 
 
+def test_growing_images_are_shown_as_in_the_first_epoch(digits):
+    recipe = DIGITS.changed(epochs=4, tricks=(tricks.ProgressiveResizing(),))
+    sample = sample_images(recipe, 8, data_set=digits)
+    assert sample.images.shape == (8, 8, 8, 3)
+    assert sample.about == "digits_run · 8 px, growing to 16 px · training images, progressive_resizing"
+    assert sample_images(recipe, 8, validation=True, data_set=digits).images.shape == (8, 16, 16, 3)
+
+
 def test_a_sheet_is_a_png_of_all_images(digits, tmp_path):
     recipe = DIGITS.changed(tricks=(tricks.RepeatedAugmentation(repeats=4),))
     sample = sample_images(recipe, 6, data_set=digits)

@@ -165,6 +165,22 @@ def test_more_epochs_to_average_than_there_are_and_two_averages():
     assert "exclude each other" in found(recipe(tricks.WeightAveraging(), epochs=5))["error", "checkpoint_averaging"]
 
 
+def test_images_that_cannot_grow():
+    def problems(model="resnet20", image_size=16, epochs=4, **arguments):
+        return found(
+            Recipe(model=model, image_size=image_size, epochs=epochs, tricks=(tricks.ProgressiveResizing(**arguments),))
+        )
+
+    where = "progressive_resizing.initial_size"
+    assert not problems()
+    assert "resnet20 needs images of at least 8 px" in problems(image_size=8)["error", where]
+    assert f"Set {where}=75 or more" in problems("inception_v3", 148)["error", where]
+    assert not problems("inception_v3", 150)
+    assert "cannot grow from 17 to 16 px" in problems(initial_size=17)["error", where]
+    assert not problems(initial_size=16)
+    assert "a single epoch" in problems(epochs=1)["warning", "progressive_resizing"]
+
+
 def test_micro_batches_need_images():
     def problems(steps, **fields):
         return found(Recipe(batch_size=64, tricks=(tricks.GradientAccumulation(steps=steps),), **fields), replicas=2)

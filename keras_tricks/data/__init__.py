@@ -1,6 +1,7 @@
 """Images with one-hot labels: sources, preprocessing, augmentation, mixing and deterministic pipelines."""
 
 from keras_tricks.data.color import ColorJitter, ColorTransform, PcaNoise
+from keras_tricks.data.growing_images import at_size, growing_batches
 from keras_tricks.data.image_data_set import DataNotFound, ImageDataSet, Split
 from keras_tricks.data.mixing import CutMix, Halves, MixUp, OneOf
 from keras_tricks.data.pipeline import (
@@ -38,8 +39,10 @@ __all__ = [
     "RandAugment",
     "SmallImagePreprocessing",
     "Split",
+    "at_size",
     "can_be_shared",
     "evaluation_batches",
+    "growing_batches",
     "load",
     "prepare_image",
     "preprocessing_config",

@@ -23,6 +23,7 @@ from keras_tricks.tricks.mixed_precision import MixedPrecision
 from keras_tricks.tricks.mixup import Mixup
 from keras_tricks.tricks.no_bias_decay import NoBiasDecay
 from keras_tricks.tricks.pca_noise import PcaNoise
+from keras_tricks.tricks.progressive_resizing import ProgressiveResizing
 from keras_tricks.tricks.rand_augment import RandAugment
 from keras_tricks.tricks.random_resized_crop import RandomResizedCrop
 from keras_tricks.tricks.repeated_augmentation import RepeatedAugmentation
@@ -42,6 +43,7 @@ TRICKS: dict[str, type[Trick]] = {
         CosineDecay,
         StepDecay,
         Warmup,
+        ProgressiveResizing,
         ZeroGamma,
         NoBiasDecay,
         AdaptiveGradientClipping,
@@ -98,6 +100,7 @@ __all__ = [
     "Mixup",
     "NoBiasDecay",
     "PcaNoise",
+    "ProgressiveResizing",
     "RandAugment",
     "RandomResizedCrop",
     "RepeatedAugmentation",

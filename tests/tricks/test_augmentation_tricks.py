@@ -4,7 +4,7 @@ import pytest
 
 from keras_tricks import Recipe, data, presets, tricks
 from keras_tricks.data_facts import data_facts
-from keras_tricks.training import DataPlan
+from keras_tricks.data_plan import DataPlan
 from keras_tricks.trick import RunFacts
 
 FACTS = RunFacts("nfnet_f0", 4, 192, 8, 1, 2, 3)

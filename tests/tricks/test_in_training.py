@@ -60,6 +60,7 @@ def test_two_steps_with_each_trick_alone(kind, digits, teacher):
     changes = {
         "distillation": {"teacher": teacher},
         "checkpoint_averaging": {"epochs": 1},
+        "progressive_resizing": {"initial_size": 8},
         "warmup": {"epochs": 0.5},
         "step_decay": {"epochs": (0.5,)},
         "stochastic_depth": {"rate": 0.5},
@@ -79,6 +80,7 @@ def test_two_steps_with_each_trick_alone(kind, digits, teacher):
 def test_all_that_go_together_take_hold_together(model, digits, teacher):
     changed = {
         "distillation": tricks.Distillation(teacher=teacher),
+        "progressive_resizing": tricks.ProgressiveResizing(initial_size=8),
         "warmup": tricks.Warmup(epochs=0.5),
         "stochastic_depth": tricks.StochasticDepth(rate=0.5),
         "head_dropout": tricks.HeadDropout(rate=0.5),

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks import data, tricks
-from keras_tricks.training import DataPlan
+from keras_tricks.data_plan import DataPlan
 from keras_tricks.trick import RunFacts
 
 FACTS = RunFacts("nfnet_f0", 4, 192, 8, 1, 2, 3)
