@@ -2,77 +2,16 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from small_classifier import Trace, assert_close, classifier, differ, fit, images, targets, twins
 
 from keras_tricks.callbacks import Checkpoint, CheckpointAveraging, Position
 from keras_tricks.optimizers import SGD
 
 pytestmark = pytest.mark.backend
 
-rng = np.random.default_rng(0)
-images = rng.normal(size=(32, 5)).astype("float32")
-targets = rng.normal(size=(32, 3)).astype("float32")
-
-
-def classifier(dtype=None, **compiled):
-    model = keras.Sequential(
-        [
-            keras.Input((5,)),
-            keras.layers.Dense(6, dtype=dtype),
-            keras.layers.BatchNormalization(momentum=0.5, dtype=dtype),
-            keras.layers.Dropout(0.5, seed=3),
-            keras.layers.Dense(3, dtype=dtype),
-        ]
-    )
-    # On TensorFlow a few eager steps take less time than to trace a graph of them.
-    eager = keras.backend.backend() == "tensorflow" and not compiled
-    model.compile(SGD(0.02), loss="mse", run_eagerly=eager, **compiled)
-    return model
-
-
-def twins(count=2, **arguments):
-    """Models with equal weights."""
-    models = [classifier(**arguments) for _ in range(count)]
-    for model in models[1:]:
-        model.set_weights(models[0].get_weights())
-    return models
-
-
-def fit(model, callbacks=(), epochs=4, initial_epoch=0, validation=False):
-    return model.fit(
-        images,
-        targets,
-        batch_size=8,
-        epochs=epochs,
-        initial_epoch=initial_epoch,
-        shuffle=False,
-        validation_data=(images, targets) if validation else None,
-        callbacks=list(callbacks),
-        verbose=0,
-    ).history
-
-
-class Trace(keras.callbacks.Callback):
-    """The weights at the end of every epoch."""
-
-    def __init__(self):
-        super().__init__()
-        self.epochs = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.epochs.append(self.model.get_weights())
-
 
 def mean(epochs):
     return [np.mean(each, axis=0, dtype="float64") for each in zip(*epochs, strict=True)]
-
-
-def assert_close(ours, theirs, atol=1e-6):
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=atol)
-
-
-def differ(ours, theirs):
-    return any(np.abs(one - other).max() > 1e-3 for one, other in zip(ours, theirs, strict=True))
 
 
 several_steps = pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras has no such thing on PyTorch")
@@ -102,8 +41,8 @@ def test_validation_later_callbacks_evaluate_and_save_have_the_mean_so_far(tmp_p
     model, other, raw = twins(3)
     trace, after = Trace(), Trace()
     save = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
-    history = fit(model, [CheckpointAveraging(2), after, save], validation=True)
-    raw_history = fit(raw, [trace], validation=True)
+    history = fit(model, [CheckpointAveraging(2), after, save], epochs=4, validation=True)
+    raw_history = fit(raw, [trace], epochs=4, validation=True)
     np.testing.assert_allclose(history["loss"], raw_history["loss"], rtol=1e-6)
     for epoch, first in enumerate([0, 1, 2, 2]):
         expected = mean(trace.epochs[first : epoch + 1])
@@ -132,8 +71,8 @@ def test_an_evaluation_within_an_epoch_is_of_the_mean_as_if_it_ended_and_leaves_
     model, other, raw = twins(3)
     averaging, trace = CheckpointAveraging(2), Trace()
     within = EvaluateWithin(averaging)
-    fit(model, [averaging, within])
-    fit(raw, [trace])
+    fit(model, [averaging, within], epochs=4)
+    fit(raw, [trace], epochs=4)
     other.set_weights(mean([trace.epochs[2], within.weights[3]]))
     np.testing.assert_allclose(within.losses[3], other.evaluate(images, targets, verbose=0), rtol=1e-5)
     assert_close(model.get_weights(), mean(trace.epochs[2:]))
