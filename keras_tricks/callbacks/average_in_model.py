@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +14,7 @@ from keras import ops
 from keras_tricks.callbacks.average_update import copies
 
 
-class AverageInModel(keras.callbacks.Callback):
+class AverageInModel(keras.callbacks.Callback, ABC):
     """Base of the callbacks that put an average of the weights into the model wherever it is judged or kept.
 
     The validation in `fit` sees the average, and so do the callbacks after this one at the end of an epoch; the next

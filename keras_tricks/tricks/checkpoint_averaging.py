@@ -14,7 +14,8 @@ class CheckpointAveraging(Trick):
 
     The training goes on with the raw weights. Validation sees the mean of those of the last epochs that have ended, and
     `model.keras`, `evaluate` and `predict` have the mean of all of them, with the mean of their BatchNorm statistics.
-    It helps most where the learning rate is still large at the end. weight_averaging is the moving average over steps.
+    Where the learning rate falls to 0 the last epochs hardly differ, and it changes little. weight_averaging is the
+    moving average over steps; only one of the two can be on.
     """
 
     source: ClassVar = Source(

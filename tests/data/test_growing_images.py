@@ -87,6 +87,20 @@ def test_what_is_given_in_pixels_shrinks_with_the_images(digits):
     assert_same(ours, list(theirs.as_numpy_iterator()))
 
 
+def test_the_parts_of_several_workers_are_the_whole_batches(digits):
+    # Twelve images, a multiple of two pairs of two workers.
+    def stream(**part):
+        return data.growing_batches(digits, SMALL, 12, 3, (4, 8), epochs=2, batch_transforms=(data.MixUp(1.0),), **part)
+
+    parts = [[*stream(part=data.Part(index, 2)).rebatch(3).as_numpy_iterator()] for index in range(2)]
+    for epoch, (images, labels) in enumerate(stream().as_numpy_iterator()):
+        for index in range(2):
+            places = data.Part(index, 2).places(12)
+            halves = parts[index][2 * epoch : 2 * epoch + 2]
+            for whole, column in ((images, 0), (labels, 1)):
+                np.testing.assert_array_equal(np.concatenate([half[column] for half in halves]), whole[places])
+
+
 @pytest.mark.parametrize(("first_epoch", "epochs"), [(0, 6), (2, 2), (-1, 2)])
 def test_epochs_without_a_size_are_refused(digits, first_epoch, epochs):
     with pytest.raises(ValueError, match=f"Received: first_epoch={first_epoch}, epochs={epochs}"):

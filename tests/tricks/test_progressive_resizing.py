@@ -71,6 +71,24 @@ def test_validation_and_the_saved_preprocessing_have_the_full_size_or_that_of_th
         assert training.plan.evaluation.image_size == size
 
 
+@pytest.mark.slow
+def test_two_replicas_train_like_one_device(two_replicas, digits):
+    ends = []
+    for replicas in (1, 2):
+        training = train.build(recipe(epochs=2, learning_rate=1e-3, replicas=replicas), digits)
+        training.model.fit(
+            training.training_batches(),
+            validation_data=training.validation_batches(),
+            steps_per_epoch=STEPS,
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+        )
+        ends.append(training.model.get_weights())
+    for ours, theirs in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
 def saved_weights(directory):
     return saved_model.load(directory / schema.MODEL_FILE).model.get_weights()
 
