@@ -70,8 +70,10 @@ async def test_save_rename_and_delete(app, until):
         await pilot.press("D", "y")
         await until(pilot, lambda: "Yours" not in lines(app))
         assert find_user_recipe("other") is None
-        await pilot.press("D", "R")
-        assert "Presets" in list(app._notifications)[-1].message
+        await pilot.press("D")
+        await until(pilot, lambda: any("Presets cannot" in note.message for note in app._notifications))
+        await pilot.press("R")
+        await until(pilot, lambda: any("Presets keep" in note.message for note in app._notifications))
 
 
 async def test_saved_recipes_and_broken_ones_are_listed(app, until):
