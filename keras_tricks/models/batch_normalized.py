@@ -13,8 +13,7 @@ from keras import layers
 
 from keras_tricks.model_facts import ModelFacts, model_facts
 from keras_tricks.models.arguments import check_arguments, check_rate
-from keras_tricks.models.classifier import end_in_classifier
-from keras_tricks.weights.imagenet import load_imagenet_weights
+from keras_tricks.models.classifier import finish_model
 
 _DOCUMENTATION = """Build {title}.
 
@@ -148,20 +147,18 @@ def batch_normalized_builder(
         )
         check_rate("dropout_rate", dropout_rate)
         inputs = keras.Input(input_shape, name="images")
-        x = end_in_classifier(
+        return finish_model(
+            inputs,
             body(inputs, Convolve(activation, gamma, synchronized_batch_norm)),
+            facts,
+            name=name,
+            weights=weights,
             include_top=include_top,
             pooling=pooling,
             classes=classes,
             classifier_activation=classifier_activation,
             dropout_rate=dropout_rate,
         )
-        model = keras.Model(inputs, x, name=name)
-        if weights == "imagenet":
-            load_imagenet_weights(model, facts.builder)
-        elif weights is not None:
-            model.load_weights(weights)
-        return model
 
     build.__name__ = build.__qualname__ = facts.builder
     build.__doc__ = _docstring(facts, body.__doc__ or "", maps)

@@ -22,7 +22,7 @@ from keras_tricks.layers import (
 )
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.models.arguments import check_arguments, check_rate
-from keras_tricks.models.classifier import end_in_classifier
+from keras_tricks.models.classifier import finish_model
 from keras_tricks.models.dilation import Sampling, pool_shortcut, sample_stages
 from keras_tricks.models.normalizer_free_docstring import normalizer_free_docstring
 
@@ -251,8 +251,12 @@ def normalizer_free_builder(name: str, architecture: Architecture) -> Callable[.
         # timm's NF-ResNets end without gamma: theirs is in the kernels, and none follows.
         last_gamma = 1.0 if timm_resnet else None
         x = ScaledActivation(choices.activation, gamma=last_gamma, name="final_act")(x)
-        x = end_in_classifier(
+        return finish_model(
+            inputs,
             x,
+            facts,
+            name=name,
+            weights=weights,
             include_top=include_top,
             pooling=pooling,
             classes=classes,
@@ -260,10 +264,6 @@ def normalizer_free_builder(name: str, architecture: Architecture) -> Callable[.
             dropout_rate=dropout_rate,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         )
-        model = keras.Model(inputs, x, name=name)
-        if weights is not None:
-            model.load_weights(weights)
-        return model
 
     build.__name__ = build.__qualname__ = facts.builder
     build.__doc__ = normalizer_free_docstring(facts, architecture)

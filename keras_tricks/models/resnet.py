@@ -12,10 +12,9 @@ from keras import layers
 
 from keras_tricks.model_facts import model_facts
 from keras_tricks.models.arguments import check_arguments
-from keras_tricks.models.classifier import end_in_classifier
+from keras_tricks.models.classifier import finish_model
 from keras_tricks.models.dilation import Sampling, pool_shortcut, sample_stages
 from keras_tricks.models.resnet_docstring import resnet_docstring
-from keras_tricks.weights.imagenet import load_imagenet_weights
 
 BASIC = ((3, 1), (3, 1))
 BOTTLENECK = ((1, 1), (3, 1), (1, 4))
@@ -167,19 +166,17 @@ def _builder(name: str) -> Callable[..., keras.Model]:
                     norm=norm,
                     name=f"stage{stage}_block{unit}",
                 )
-        x = end_in_classifier(
+        return finish_model(
+            inputs,
             x,
+            facts,
+            name=name,
+            weights=weights,
             include_top=include_top,
             pooling=pooling,
             classes=classes,
             classifier_activation=classifier_activation,
         )
-        model = keras.Model(inputs, x, name=name)
-        if weights == "imagenet":
-            load_imagenet_weights(model, facts.builder)
-        elif weights is not None:
-            model.load_weights(weights)
-        return model
 
     build.__name__ = build.__qualname__ = facts.builder
     build.__doc__ = resnet_docstring(
