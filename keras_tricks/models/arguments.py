@@ -67,6 +67,20 @@ def check_rate(name: str, rate: float) -> None:
         raise ValueError(f"Expected {name} to be a number in [0, 1). Received: {name}={rate!r}")
 
 
+def check_count(name: str, count: int) -> None:
+    """Raise an error if an argument is not a number of things.
+
+    Args:
+        name: Name of the argument.
+        count: What was given.
+
+    Raises:
+        ValueError: If it is not an integer of at least 1.
+    """
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"Expected {name} to be an integer of at least 1. Received: {name}={count!r}")
+
+
 def _check_input_shape(facts: ModelFacts, input_shape: Sequence[int | None]) -> None:
     smallest, largest = facts.min_image_size, facts.max_image_size
     is_shape = (

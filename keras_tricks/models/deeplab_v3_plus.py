@@ -10,12 +10,12 @@ import keras
 from keras import layers
 
 from keras_tricks.layers import ResizeLike
-from keras_tricks.models.fcn import fcn_head
+from keras_tricks.models.arguments import check_count
+from keras_tricks.models.fcn import auxiliary_head
 from keras_tricks.models.feature_pyramid import feature_strides
 from keras_tricks.models.segmentation_head import (
     Head,
     Normalization,
-    auxiliary_features,
     classify,
     head_for,
     segmenter,
@@ -82,9 +82,8 @@ def DeepLabV3Plus(  # noqa: N802
     arXiv 1802.02611, sections 3 and 4.1, without its separable convolutions, as for its ResNets.
     """
     head = head_for(backbone, normalization, dropout_rate, classes)
-    for label, value in (("filters", filters), ("low_level_filters", low_level_filters)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"Expected {label} to be an integer of at least 1. Received: {label}={value!r}")
+    check_count("filters", filters)
+    check_count("low_level_filters", low_level_filters)
     if dilation_rates is None:
         output_stride = list(feature_strides(backbone).values())[-1]
         dilation_rates = [max(1, rate * 16 // output_stride) for rate in RATES_AT_16]
@@ -99,8 +98,7 @@ def DeepLabV3Plus(  # noqa: N802
         x = head.convolve(x, filters, 3, f"decoder{index}")
     outputs = [classify(x, backbone.input, classes, "predictions", classifier_activation)]
     if auxiliary:
-        maps = auxiliary_features(backbone)
-        outputs.append(fcn_head(head, maps, backbone.input, classes, "auxiliary_", classifier_activation))
+        outputs.append(auxiliary_head(head, backbone, classes, classifier_activation))
     return segmenter(backbone, outputs, name)
 
 

@@ -9,7 +9,6 @@ import keras
 from keras_tricks.models.segmentation_head import (
     Head,
     Normalization,
-    auxiliary_features,
     classify,
     head_for,
     segmenter,
@@ -74,24 +73,26 @@ def FCN(  # noqa: N802
     """
     head = head_for(backbone, normalization, dropout_rate, classes)
     last = list(backbone.output.values())[-1]
-    outputs = [fcn_head(head, last, backbone.input, classes, "", classifier_activation)]
+    outputs = [_fcn_head(head, last, backbone.input, classes, "", classifier_activation)]
     if auxiliary:
-        maps = auxiliary_features(backbone)
-        outputs.append(fcn_head(head, maps, backbone.input, classes, "auxiliary_", classifier_activation))
+        outputs.append(auxiliary_head(head, backbone, classes, classifier_activation))
     return segmenter(backbone, outputs, name)
 
 
-def fcn_head(head: Head, x: Any, images: Any, classes: int, prefix: str, activation: Any = None) -> Any:
-    """Return the logits that one head gives each pixel.
+def auxiliary_head(head: Head, backbone: keras.Model, classes: int, activation: Any = None) -> Any:
+    """Return the logits that a head at the last stage but one gives each pixel.
 
     Args:
         head: Makes its layers.
-        x: The maps that it looks at.
-        images: The images, for their size.
+        backbone: What `keras_tricks.models.backbone` returned.
         classes: Number of classes.
-        prefix: What the names of its layers begin with.
         activation: An activation over the classes; None for none.
     """
+    maps = list(backbone.output.values())[-2]
+    return _fcn_head(head, maps, backbone.input, classes, "auxiliary_", activation)
+
+
+def _fcn_head(head: Head, x: Any, images: Any, classes: int, prefix: str, activation: Any) -> Any:
     x = head.convolve(x, x.shape[-1] // 4, 3, f"{prefix}head")
     x = head.drop(x, f"{prefix}dropout")
     return classify(x, images, classes, f"{prefix}predictions", activation)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
 from typing import Any, Literal
 
 import keras
 from keras import layers
 
 from keras_tricks.layers import Dropout, ResizeLike, ScaledActivation, ScaledStandardizedConv2D
+from keras_tricks.models.arguments import check_count, check_rate
 
 Normalization = Literal["batch", "synchronized", "none"]
 NORMALIZATIONS: tuple[Normalization, ...] = ("batch", "synchronized", "none")
@@ -77,10 +77,8 @@ def head_for(backbone: keras.Model, normalization: Normalization | None, dropout
             f"Expected normalization to be None or one of {', '.join(NORMALIZATIONS)}. "
             f"Received: normalization={normalization!r}"
         )
-    if isinstance(dropout_rate, bool) or not isinstance(dropout_rate, Real) or not 0 <= dropout_rate < 1:
-        raise ValueError(f"Expected dropout_rate to be a number in [0, 1). Received: dropout_rate={dropout_rate!r}")
-    if isinstance(classes, bool) or not isinstance(classes, Integral) or classes < 1:
-        raise ValueError(f"Expected classes to be an integer of at least 1. Received: classes={classes!r}")
+    check_rate("dropout_rate", dropout_rate)
+    check_count("classes", classes)
     norms = [layer for layer in backbone.layers if isinstance(layer, layers.BatchNormalization)]
     if normalization is None:
         normalization = "none" if not norms else "synchronized" if norms[0].synchronized else "batch"
@@ -104,11 +102,6 @@ def classify(x: Any, images: Any, classes: int, name: str, activation: Any = Non
     x = layers.Conv2D(classes, 1, kernel_initializer=initializer, dtype=dtype, name=name)(x)
     x = ResizeLike(dtype=dtype, name=f"{name}_resized")([x, images])
     return x if activation is None else layers.Activation(activation, dtype=dtype, name=f"{name}_activation")(x)
-
-
-def auxiliary_features(backbone: keras.Model) -> Any:
-    """Return the maps that an auxiliary head looks at: those of the last stage but one."""
-    return list(backbone.output.values())[-2]
 
 
 def prediction_model(segmenter: keras.Model) -> keras.Model:
