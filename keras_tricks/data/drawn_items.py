@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_tricks.data.image_data_set import IMAGE_STREAM, Split, stream_seed
 from keras_tricks.data.loading import unconverted
-from keras_tricks.data.pipeline import Part, check_stream
+from keras_tricks.data.pipeline import Part, can_be_shared, check_stream
 
 
 def drawn_items(
@@ -35,7 +35,7 @@ def drawn_items(
         ValueError: If an argument is out of range, or the batches cannot be shared out.
     """
     check_stream(steps, seed, first_epoch, epochs, first_step)
-    if part is not None and batch_size % (2 * part.count):
+    if part is not None and not can_be_shared(batch_size, part.count):
         raise ValueError(
             f"Expected batches of a multiple of {2 * part.count} images. Received: batch_size={batch_size}, part={part}"
         )

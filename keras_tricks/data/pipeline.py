@@ -1,7 +1,7 @@
 """Batches for training and evaluation, the same ones for the same seed, whatever is in parallel."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -62,7 +62,7 @@ def steps_per_epoch(data_set: ImageDataSet, batch_size: int) -> int:
     Raises:
         ValueError: If the training images do not fill one batch.
     """
-    check_batch_size(batch_size)
+    _check_batch_size(batch_size)
     if data_set.train.size < batch_size:
         raise ValueError(
             f"{data_set.name} has {data_set.train.size} training images, which do not fill one "
@@ -225,10 +225,7 @@ def evaluation_batches(
         A dataset of float32 images (batch, size, size, 3) and one-hot float32 labels
         (batch, classes), with known cardinality.
     """
-    check_batch_size(batch_size)
-    if split not in ("train", "validation"):
-        raise ValueError(f"Expected train or validation. Received: split={split!r}")
-    part: Split = getattr(data_set, split)
+    part = evaluated_split(data_set, split, batch_size)
     at_once = _takes_whole_batches(part, preprocessing)
     if at_once:
         items = part.ordered().batch(batch_size, drop_remainder).map(lambda items: (items,))
@@ -279,7 +276,24 @@ def prepare_image(image: str | Path | np.ndarray, preprocessing: Preprocessing) 
     return preprocessing.prepare(tf.constant(pixels)).numpy()
 
 
-def check_batch_size(batch_size: int) -> None:
+def evaluated_split(data_set: ImageDataSet, split: str, batch_size: int) -> Any:
+    """Return a split of a data set to evaluate.
+
+    Args:
+        data_set: The data set.
+        split: `validation` or `train`.
+        batch_size: Images in a batch, over all replicas.
+
+    Raises:
+        ValueError: If there is no such split, or a batch has no image.
+    """
+    _check_batch_size(batch_size)
+    if split not in ("train", "validation"):
+        raise ValueError(f"Expected train or validation. Received: split={split!r}")
+    return getattr(data_set, split)
+
+
+def _check_batch_size(batch_size: int) -> None:
     """Raise a ValueError unless a batch has an image."""
     if batch_size < 1:
         raise ValueError(f"Expected at least one image. Received: batch_size={batch_size}")

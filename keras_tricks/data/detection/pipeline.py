@@ -9,7 +9,7 @@ from keras_tricks.data.detection.voc_folder import BoxSplit, DetectionDataSet
 from keras_tricks.data.drawn_items import drawn_items
 from keras_tricks.data.image_data_set import BATCH_STREAM, stream_seed
 from keras_tricks.data.loading import load_images, parallel, unconverted
-from keras_tricks.data.pipeline import Part, check_batch_size, finish, steps_per_epoch
+from keras_tricks.data.pipeline import Part, evaluated_split, finish, steps_per_epoch
 
 
 def detection_training_batches(
@@ -95,10 +95,7 @@ def detection_evaluation_batches(
         As of `detection_training_batches`, with `difficult` (batch, max_boxes), bool, in the dictionary. Boxes are in
         the pixels of the resized image.
     """
-    check_batch_size(batch_size)
-    if split not in ("train", "validation"):
-        raise ValueError(f"Expected train or validation. Received: split={split!r}")
-    boxes: BoxSplit = getattr(data_set, split)
+    boxes: BoxSplit = evaluated_split(data_set, split, batch_size)
     items = boxes.ordered().map(lambda item: (item,))
     names = ("boxes", "labels", "weights", "difficult")
     places = _places(data_set, boxes, max_boxes)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_tricks.data.drawn_items import drawn_items
 from keras_tricks.data.loading import FILES_IN_GROUP, load_images, unconverted
-from keras_tricks.data.pipeline import Part, check_batch_size, finish, steps_per_epoch
+from keras_tricks.data.pipeline import Part, evaluated_split, finish, steps_per_epoch
 from keras_tricks.data.segmentation.classes import IGNORED
 from keras_tricks.data.segmentation.mask_folder import MaskSplit, SegmentationDataSet
 from keras_tricks.data.segmentation.preprocessing import SegmentationPreprocessing
@@ -85,10 +85,7 @@ def segmentation_evaluation_batches(
         A dataset of float32 images (batch, height, width, 3) and int32 masks (batch, height, width), with known
         cardinality; the sides are multiples of `preprocessing.output_stride`.
     """
-    check_batch_size(batch_size)
-    if split not in ("train", "validation"):
-        raise ValueError(f"Expected train or validation. Received: split={split!r}")
-    part: MaskSplit = getattr(data_set, split)
+    part: MaskSplit = evaluated_split(data_set, split, batch_size)
     items = part.ordered().map(lambda item: (item,))
     pairs = _pairs(items, part, preprocessing.prepare, lambda: preprocessing.blank(preprocessing.output_stride), 1)
     batches = pairs.padded_batch(batch_size, ([None, None, 3], [None, None]), (0.0, IGNORED))
