@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_tricks.ablation.effects import effects, effects_table, group_runs
 from keras_tricks.runs.comparison import ComparedRun, differences_table, metrics_of, values_table
-from keras_tricks.runs.storage import storing, write_atomically
+from keras_tricks.runs.storage import write_with_folder
 
 FOLDER = "comparisons"
 """The folder of comparisons beside the runs; it holds no run."""
@@ -48,18 +48,6 @@ def write_png(runs: Sequence[ComparedRun], metric: str, baseline: Path | None, p
     return plot_comparison(runs, effects(group_runs(runs, baseline), metric), metric, path)
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write a file, and the folder that it stands in.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    with storing(path, then=""):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    return path
-
-
 def write_comparison(root: Path, runs: Sequence[ComparedRun], metric: str, baseline: Path | None) -> list[Path]:
     """Write all files of a comparison into a new folder under `comparisons` in the folder of the runs.
 
@@ -67,10 +55,11 @@ def write_comparison(root: Path, runs: Sequence[ComparedRun], metric: str, basel
         StorageError: They cannot be written.
     """
     folder = root / FOLDER / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    found = effects_table(effects(group_runs(runs, baseline), metric), metric)
     files = [
-        write_text(folder / "values.csv", values_table(runs, metrics_of(runs), baseline).csv()),
-        write_text(folder / "differences.csv", differences_table(runs).csv()),
-        write_text(folder / "effects.csv", effects_table(effects(group_runs(runs, baseline), metric), metric).csv()),
-        write_text(folder / "comparison.md", markdown_report(runs, metric, baseline)),
+        write_with_folder(folder / "values.csv", values_table(runs, metrics_of(runs), baseline).csv()),
+        write_with_folder(folder / "differences.csv", differences_table(runs).csv()),
+        write_with_folder(folder / "effects.csv", found.csv()),
+        write_with_folder(folder / "comparison.md", markdown_report(runs, metric, baseline)),
     ]
     return [*files, write_png(runs, metric, baseline, folder / "comparison.png")]

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from keras_tricks.ablation.effects import Effect, Group
 from keras_tricks.runs.columns import column, sorts_descending
 from keras_tricks.runs.comparison import ComparedRun
-from keras_tricks.runs.storage import storing, write_atomically
+from keras_tricks.runs.storage import write_with_folder
 
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 _STYLES = ("-", "--", "-.", ":")
@@ -53,10 +53,7 @@ def plot_comparison(
         _draw_effects(panels[1], shown, against or effects[0].group.name, metric)
     image = BytesIO()
     figure.savefig(image, dpi=120, format="png")
-    with storing(path, then=""):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, image.getvalue())
-    return path
+    return write_with_folder(path, image.getvalue())
 
 
 def _draw_curves(axes: Axes, runs: Sequence[ComparedRun], groups: Sequence[Group], metric: str) -> None:

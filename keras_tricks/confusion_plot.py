@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_tricks.predictions import Predictions
-from keras_tricks.runs.storage import storing, write_atomically
+from keras_tricks.runs.storage import write_with_folder
 
 _NUMBERED_CLASSES = 25
 _MOST_CELLS = 500
@@ -42,10 +42,7 @@ def plot_confusion(predictions: Predictions, path: str | Path, title: str = "") 
     figure.suptitle(" · ".join(part for part in (title, f"accuracy {predictions.accuracy:.4f}") if part))
     image = BytesIO()
     figure.savefig(image, dpi=120)
-    with storing(path, then=""):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, image.getvalue())
-    return path
+    return write_with_folder(path, image.getvalue())
 
 
 def _draw_matrix(axes: Axes, predictions: Predictions) -> None:

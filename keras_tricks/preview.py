@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from keras_tricks import data
 from keras_tricks.recipe import Recipe, RecipeError
-from keras_tricks.runs.storage import storing, write_atomically
+from keras_tricks.runs.storage import write_with_folder
 from keras_tricks.training import check, in_order, load_data, plan_data
 
 SHOWN_SHARE = 0.005
@@ -119,10 +119,7 @@ def draw_contact_sheet(sample: Sample, path: str | Path) -> Path:
     figure.suptitle(_broken(sample.about, 26 * columns), fontsize=9)
     image = BytesIO()
     figure.savefig(image, format="png", dpi=150)
-    with storing(path, then=""):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, image.getvalue())
-    return path
+    return write_with_folder(path, image.getvalue())
 
 
 def _broken(text: str, width: int = 26) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_tricks.recipe import Recipe
-from keras_tricks.runs.storage import storing, write_atomically
+from keras_tricks.runs.storage import write_with_folder
 
 AVERAGE_KEEPS = 0.9
 """Share of the running average of the losses that a step keeps."""
@@ -163,7 +163,4 @@ def plot_rate_ranges(ranges: Sequence[RateRange], path: str | Path, title: str =
     axes.legend(frameon=False)
     image = BytesIO()
     figure.savefig(image, dpi=120, format="png")
-    with storing(path, then=""):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, image.getvalue())
-    return path
+    return write_with_folder(path, image.getvalue())

@@ -11,7 +11,7 @@ import typer
 from keras_tricks.ablation.effects import difference_words, effects, effects_table, group_runs
 from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root, say
 from keras_tricks.cli.run_lists import BaselineName, Filter, choose_runs
-from keras_tricks.comparison_files import markdown_report, write_png, write_text
+from keras_tricks.comparison_files import markdown_report, write_png
 from keras_tricks.runs import Run, RunError, find_run
 from keras_tricks.runs.columns import Value, column, no_such_column
 from keras_tricks.runs.comparison import (
@@ -24,6 +24,7 @@ from keras_tricks.runs.comparison import (
     recipe_differences,
     values_table,
 )
+from keras_tricks.runs.storage import write_with_folder
 from keras_tricks.runs.summary import summarize
 from tui.column_text import difference
 from tui.formats import number, share
@@ -109,9 +110,9 @@ def compare(
                     console().print(f"{effect.group.name}: {effect.note}", markup=False)
     written = []
     if csv is not None:
-        written.append(write_text(csv, values_table(compared, metrics, directory).csv()))
+        written.append(write_with_folder(csv, values_table(compared, metrics, directory).csv()))
     if markdown is not None:
-        written.append(write_text(markdown, markdown_report(compared, metric, directory)))
+        written.append(write_with_folder(markdown, markdown_report(compared, metric, directory)))
     if png is not None:
         written.append(write_png(compared, metric, directory, png))
     for path in () if as_json else written:

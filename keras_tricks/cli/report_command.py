@@ -12,9 +12,9 @@ from keras_tricks.ablation.report import Report, make_report
 from keras_tricks.ablation.reported_runs import Documents, read_documents, read_runs, runs_of_ablation
 from keras_tricks.cli.options import AsJson, RunsDir, console, print_json, print_table, runs_root
 from keras_tricks.cli.run_lists import Filter, choose_runs
-from keras_tricks.comparison_files import write_text
 from keras_tricks.html_report import html_report
 from keras_tricks.runs import Run, RunError, open_run
+from keras_tricks.runs.storage import write_with_folder
 
 _WIDE = 110
 """The columns of a terminal that the whole table fits in."""
@@ -112,11 +112,11 @@ def write_report(
     """Write those files of a report that are asked for, and return them."""
     written = []
     if html is not None:
-        written.append(write_text(html, html_report(found, documents)))
+        written.append(write_with_folder(html, html_report(found, documents)))
     if markdown is not None:
-        written.append(write_text(markdown, found.markdown()))
+        written.append(write_with_folder(markdown, found.markdown()))
     if csv is not None:
-        written.append(write_text(csv, found.numbers().csv()))
+        written.append(write_with_folder(csv, found.numbers().csv()))
     if png is not None:
         # matplotlib takes a second to import.
         from keras_tricks.comparison_plots import plot_comparison

@@ -70,6 +70,25 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) 
         temporary.unlink(missing_ok=True)
 
 
+def write_with_folder(path: Path, content: str | bytes) -> Path:
+    """Write a file that a user asked for, and the folder that it stands in.
+
+    Args:
+        path: The file.
+        content: What to write.
+
+    Returns:
+        The file.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    with storing(path, then=""):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return path
+
+
 def append(path: Path, data: bytes) -> None:
     """Append `data` to a file, whole or not at all; in one write, unless the disk is full."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
