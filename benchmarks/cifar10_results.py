@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from keras_tricks.ablation.effects import Effect, Group, effects, group_runs
+from keras_tricks.ablation.report import signed, spread_words
 from keras_tricks.ablation.reported_runs import read_runs, runs_of_ablation
 from keras_tricks.ablation.statistics import spread
 from keras_tricks.runs import RunError, open_run
@@ -78,31 +79,22 @@ def clipping_table(groups: dict[int, list[Group]]) -> Table:
     return Table(("batch size", "clipping", "seed", METRIC, "state", "error"), rows)
 
 
-def percent(value: float | None) -> str:
-    """An accuracy in percent, or a dash."""
-    return "-" if value is None else f"{100 * value:.2f}"
-
-
-def points(value: float | None) -> str:
-    """A difference in points of percent, with its sign."""
-    return "" if value is None else f"{100 * value:+.2f}"
-
-
 def stack_words(found: Sequence[Effect]) -> str:
     """The stack as Markdown."""
     rows = []
     for effect in found:
         values, difference = effect.values, effect.difference
-        deviation = "" if values is None or values.deviation is None else f" ± {100 * values.deviation:.2f}"
-        interval = ""
+        change, interval = "", ""
+        if difference is not None:
+            change = signed(100 * difference.mean, 100)
         if difference is not None and difference.low is not None and difference.high is not None:
-            interval = f"{points(difference.low)} to {points(difference.high)}"
+            interval = f"{signed(100 * difference.low, 100)} to {signed(100 * difference.high, 100)}"
         rows.append(
             (
                 effect.group.name,
                 values.n if values else 0,
-                percent(values.mean if values else None) + deviation,
-                points(difference.mean if difference else None),
+                spread_words(values, 100) or "-",
+                change,
                 interval,
             )
         )
@@ -118,7 +110,7 @@ def clipping_words(groups: dict[int, list[Group]]) -> str:
             runs = [group for group in variants if clip_of(group) == ratio]
             values = [value for group in runs for value in group.values(METRIC).values()]
             failed = sum(run.summary.state == "failed" for group in runs for run in group.runs)
-            words = ", ".join(percent(value) for value in sorted(values))
+            words = ", ".join(f"{100 * value:.2f}" for value in sorted(values))
             cells.append(", ".join(filter(None, (words, f"{failed} diverged" if failed else ""))))
         rows.append(("none" if ratio is None else ratio, *cells))
     headings = ("clipping", *(f"batch {size}: val_accuracy, %" for size in groups))
