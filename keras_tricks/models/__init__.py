@@ -1,6 +1,7 @@
 """Image classification models with the signature of `keras.applications`, and what is built on them."""
 
 from keras_tricks.models.deeplab_v3_plus import DeepLabV3Plus
+from keras_tricks.models.detection import DecodeBoxes, anchors, detections
 from keras_tricks.models.fcn import AUXILIARY_WEIGHT, FCN
 from keras_tricks.models.feature_pyramid import backbone, feature_strides
 from keras_tricks.models.inception_v3 import InceptionV3
@@ -35,11 +36,13 @@ from keras_tricks.models.resnet import (
     ResNet110,
     ResNet152,
 )
+from keras_tricks.models.retinanet import RetinaNet
 from keras_tricks.models.segmentation_head import prediction_model
 
 __all__ = [
     "AUXILIARY_WEIGHT",
     "FCN",
+    "DecodeBoxes",
     "DeepLabV3Plus",
     "InceptionV3",
     "MobileNet",
@@ -72,7 +75,10 @@ __all__ = [
     "ResNet101",
     "ResNet110",
     "ResNet152",
+    "RetinaNet",
+    "anchors",
     "backbone",
+    "detections",
     "feature_strides",
     "prediction_model",
 ]

@@ -53,6 +53,21 @@ def check_arguments(
         _check_weights_file(weights)
 
 
+def check_backbone(backbone: keras.Model) -> None:
+    """Raise an error if an argument is no backbone.
+
+    Args:
+        backbone: What was given.
+
+    Raises:
+        ValueError: If `keras_tricks.models.backbone` did not return it.
+    """
+    if not isinstance(backbone.output, dict) or "stage1" not in backbone.output:
+        raise ValueError(
+            f"Expected backbone to be what keras_tricks.models.backbone returned. Received: backbone={backbone.name!r}"
+        )
+
+
 def check_rate(name: str, rate: float) -> None:
     """Raise an error if an argument is not a share that may be dropped.
 

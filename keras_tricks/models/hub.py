@@ -13,10 +13,28 @@ from keras_tricks.models.feature_pyramid import feature_strides
 
 try:
     import keras_hub
+
+    # keras-hub gives these two no public name.
+    from keras_hub.src.models.retinanet import prediction_head
+    from keras_hub.src.models.retinanet.feature_pyramid import FeaturePyramid
 except ImportError as error:
     raise ImportError(
         "Expected keras-hub to be installed, for its detectors and segmenters: pip install 'keras-tricks[hub]'"
     ) from error
+
+AnchorGenerator = keras_hub.layers.AnchorGenerator
+BoxMatcher = keras_hub.layers.BoxMatcher
+NonMaxSuppression = keras_hub.layers.NonMaxSuppression
+
+__all__ = [
+    "AnchorGenerator",
+    "BoxMatcher",
+    "DetectionHead",
+    "FeaturePyramid",
+    "HubBackbone",
+    "NonMaxSuppression",
+    "start_from_prior",
+]
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
@@ -65,6 +83,25 @@ class HubBackbone(keras_hub.models.FeaturePyramidBackbone):
     def from_config(cls, config: dict[str, Any]) -> HubBackbone:
         """Return the model of a configuration."""
         return cls(**{**config, "backbone": keras.saving.deserialize_keras_object(config["backbone"])})
+
+
+@keras.saving.register_keras_serializable(package="keras_tricks")
+class DetectionHead(prediction_head.PredictionHead):
+    """keras-hub's head, which can be part of any saved model.
+
+    That of keras-hub 0.32 cannot be built from the list that a saved model has as its shape, and writes down the
+    initializer of its kernels as that of its biases.
+
+    This module must be imported before a saved model with such a head is loaded.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights."""
+        super().build(tuple(input_shape))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the layer."""
+        return super().get_config() | {"bias_initializer": keras.initializers.serialize(self.bias_initializer)}
 
 
 def start_from_prior(detector: keras_hub.models.RetinaNetObjectDetector, probability: float = 0.01) -> None:

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from keras_tricks.layers import Dropout, ResizeLike, ScaledActivation, ScaledStandardizedConv2D
-from keras_tricks.models.arguments import check_count, check_rate
+from keras_tricks.models.arguments import check_backbone, check_count, check_rate
 
 Normalization = Literal["batch", "synchronized", "none"]
 NORMALIZATIONS: tuple[Normalization, ...] = ("batch", "synchronized", "none")
@@ -68,10 +68,7 @@ def head_for(backbone: keras.Model, normalization: Normalization | None, dropout
     Raises:
         ValueError: If an argument is wrong.
     """
-    if not isinstance(backbone.output, dict) or "stage1" not in backbone.output:
-        raise ValueError(
-            f"Expected backbone to be what keras_tricks.models.backbone returned. Received: backbone={backbone.name!r}"
-        )
+    check_backbone(backbone)
     if normalization is not None and normalization not in NORMALIZATIONS:
         raise ValueError(
             f"Expected normalization to be None or one of {', '.join(NORMALIZATIONS)}. "
