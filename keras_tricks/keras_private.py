@@ -59,7 +59,9 @@ def before_update(optimizer: keras.optimizers.Optimizer, change: Callable[[Any, 
 ChangeOfGradients = Callable[[Sequence[Any], Sequence[Any]], list[Any]]
 
 
-def before_updates(optimizer: keras.optimizers.Optimizer, change: ChangeOfGradients, first: bool = False) -> None:
+def before_updates(
+    optimizer: keras.optimizers.Optimizer, change: ChangeOfGradients, first: bool = False, name: str | None = None
+) -> None:
     """Let `change(gradients, variables)` act on all gradients, reduced over replicas, before the updates.
 
     `_all_reduce_sum_gradients` (TensorFlow) is the only place where one replica has them all; Keras's own clipping by
@@ -70,22 +72,23 @@ def before_updates(optimizer: keras.optimizers.Optimizer, change: ChangeOfGradie
         optimizer: The optimizer that makes the updates.
         change: Returns the gradients to go on with.
         first: Whether it acts before those that were given earlier, and not after them.
+        name: What it is called; an earlier one of the same name acts no more. Defaults to None, nothing.
     """
-    name = "_all_reduce_sum_gradients" if keras.backend.backend() == "tensorflow" else "_backend_update_step"
-    hook = vars(optimizer).get(name)
+    method = "_all_reduce_sum_gradients" if keras.backend.backend() == "tensorflow" else "_backend_update_step"
+    hook = vars(optimizer).get(method)
     if hook is None:
-        changes: list[ChangeOfGradients] = []
-        hook = _hook_of_updates(optimizer, changes)
+        hook = _hook_of_updates(optimizer, changes := [])
         hook.changes = changes
-        setattr(optimizer, name, hook)
-    hook.changes.insert(0 if first else len(hook.changes), change)
+        setattr(optimizer, method, hook)
+    hook.changes[:] = [each for each in hook.changes if name is None or each[0] != name]
+    hook.changes.insert(0 if first else len(hook.changes), (name, change))
 
 
-def _hook_of_updates(optimizer: keras.optimizers.Optimizer, changes: list[ChangeOfGradients]) -> Any:
+def _hook_of_updates(optimizer: keras.optimizers.Optimizer, changes: list[tuple[str | None, ChangeOfGradients]]) -> Any:
     kind = type(optimizer)
 
     def changed(gradients, variables):
-        for change in changes:
+        for _, change in changes:
             gradients = change(gradients, variables)
         return gradients
 
@@ -98,6 +101,16 @@ def _hook_of_updates(optimizer: keras.optimizers.Optimizer, changes: list[Change
         kind._backend_update_step(optimizer, changed(gradients, variables), variables, learning_rate)
 
     return all_reduce_sum_gradients if keras.backend.backend() == "tensorflow" else backend_update_step
+
+
+def trace_steps_anew(model: keras.Model) -> None:
+    """Let a `fit` of a model on TensorFlow trace its training step when it comes to the next one, also in its midst.
+
+    `make_train_function(force=True)`: the public way to it, `compile`, makes new metrics and another loss. `fit` looks
+    its `train_function` up at each step.
+    """
+    if model.train_function is not None:
+        model.make_train_function(force=True)
 
 
 def mask_of(tensor: Any) -> Any:

@@ -59,13 +59,13 @@ def test_changes_of_gradients_act_in_turn_and_a_first_one_before_them(gradients)
     optimizer = keras.optimizers.SGD(1.0)
     variables = [keras.Variable(np.zeros(2, "float32")) for _ in range(2)]
     optimizer.build(variables)
-    for name, first in (("a", False), ("b", False), ("c", True)):
+    for name, first in (("gone", True), ("a", False), ("b", False), ("c", True)):
 
         def change(gradients, variables, name=name):
             calls.append((name, len(gradients), len(variables)))
             return [2 * each for each in gradients]
 
-        before_updates(optimizer, change, first=first)
+        before_updates(optimizer, change, first=first, name="first" if first else None)
     optimizer._backend_update_step([keras.ops.ones(2)] * gradients, variables[:gradients], keras.ops.ones(()))
     assert calls == [(name, gradients, gradients) for name in "cab"]
     for variable in variables[:gradients]:
@@ -81,6 +81,7 @@ def test_the_trainer_has_what_we_override_and_use():
     assert isinstance(model._loss_tracker, keras.metrics.Mean)
     assert model._distribute_strategy is None
     assert "_make_function" in inspect.getsource(type(model).make_train_function)
+    assert "logs = self.train_function(iterator)" in inspect.getsource(type(model).fit)
 
 
 def fitted(strategy, optimizer=None, **compiled):

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks.callbacks.training_health import sum_of_squares
-from keras_tricks.keras_private import before_updates, let_steps_leave
+from keras_tricks.keras_private import before_updates, let_steps_leave, trace_steps_anew
 from keras_tricks.optimizers import AdaptiveGradientClipping
 
 
@@ -27,9 +27,12 @@ class GradientMonitor:
     of which only the branch's results come, and these are the optimizer's; nor under an accumulation of Keras's own,
     which computes every step and then throws most of them away.
 
+    A step that TensorFlow or JAX has compiled already, as in an earlier `fit`, is compiled anew when `fit` comes to the
+    next one.
+
     Args:
-        model: A compiled model that `fit` has not traced yet. Its optimizer is watched from then on; of one that is not
-            built nothing is measured, nor of one that is watched inside the scope of a strategy.
+        model: A compiled model. Its optimizer is watched from then on, and by an earlier monitor no more; of one that
+            is not built nothing is measured, nor of one that is watched inside the scope of a strategy.
     """
 
     def __init__(self, model: keras.Model):
@@ -50,9 +53,11 @@ class GradientMonitor:
         count = 0 if self._clipping is None else len(model.trainable_variables)
         kinds = {"tensorflow": _GraphValues, "jax": _CompiledValues}
         self._values = kinds.get(backend, _Values)(model, count)
-        before_updates(optimizer, self._look_at_norm, first=True)
+        before_updates(optimizer, self._look_at_norm, first=True, name="norm")
         if self._clipping is not None:
-            before_updates(optimizer, self._look_at_clipping)
+            before_updates(optimizer, self._look_at_clipping, name="clipping")
+        if backend == "tensorflow":
+            trace_steps_anew(model)
 
     def want(self) -> None:
         """Measure the next step."""
