@@ -3,7 +3,12 @@
 A path is what `keras.Variable.path` says, such as `"stage1/unit1/conv1/kernel"`. A pattern matches
 whole components at the end of a path: `"kernel"` and `"conv1/kernel"` match the path above,
 `"ernel"` and `"unit1/conv1"` do not. A pattern that starts with `/` must match the whole path.
+
+A wildcard pattern matches whole components anywhere in a path, and `*` any characters of one of them:
+`"stage*"`, `"unit1/conv*"` and `"*"` match the path above, `"unit"` does not.
 """
+
+from fnmatch import fnmatchcase
 
 
 def variable_path(variable):
@@ -25,6 +30,23 @@ def matches(path, pattern):
     if pattern.startswith("/"):
         return f"/{path}" == pattern
     return f"/{path}".endswith(f"/{pattern}")
+
+
+def matches_anywhere(path, pattern):
+    """Say whether a wildcard pattern names this path.
+
+    Args:
+        path: string, the path of a variable.
+        pattern: string, see the module's docstring.
+
+    Returns:
+        bool.
+    """
+    components, wanted = path.split("/"), pattern.split("/")
+    return any(
+        all(map(fnmatchcase, components[start : start + len(wanted)], wanted))
+        for start in range(len(components) - len(wanted) + 1)
+    )
 
 
 def checked_patterns(patterns, argument):

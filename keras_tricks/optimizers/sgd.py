@@ -10,6 +10,7 @@ from keras_tricks.optimizers import on_tensorflow
 from keras_tricks.optimizers.path_pattern import (
     checked_patterns,
     matches,
+    matches_anywhere,
     shortest_pattern,
     variable_path,
 )
@@ -58,17 +59,23 @@ class SGD(keras.optimizers.Optimizer):
             at the end of a variable's path: `"bias"` every bias, `"fc/kernel"` the kernel of
             every layer called `fc`; part of a component never matches. A leading `/` asks for the
             whole path. `NO_BIAS_DECAY` is the papers' choice. Defaults to `()`.
+        rate_multipliers: dict from strings to floats > 0, what the learning rate is multiplied by for the variables
+            that each string names, decay and momentum included: as if they had an optimizer of their own. A string
+            names whole components anywhere in a variable's path, with `*` for any characters of one: `"predictions"`
+            every variable of that layer, `"head_*/kernel"` the kernels of the layers whose names begin so, `"*"` all.
+            The first that matches counts; a variable that none names keeps the rate. Defaults to `None`, no others.
         name: string, the name of the optimizer. Defaults to `"sgd"`.
         **kwargs: the other arguments of `keras.optimizers.Optimizer`: `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps`.
 
     Raises:
-        ValueError: if an argument is out of range, or `no_decay` is not a tuple of path endings.
+        ValueError: if an argument is out of range, `no_decay` is not a tuple of path endings, or `rate_multipliers`
+            not a dict from paths to floats.
 
     Example:
 
-        optimizer = SGD(0.1, weight_decay=1e-4, no_decay=NO_BIAS_DECAY)
+        optimizer = SGD(0.1, weight_decay=1e-4, no_decay=NO_BIAS_DECAY, rate_multipliers={"predictions": 10.0})
         model.compile(optimizer, loss="categorical_crossentropy")
 
     Source: He et al. 2018, arXiv 1812.01187, sections 2.1 and 3.1; Brock et al. 2021,
@@ -82,6 +89,7 @@ class SGD(keras.optimizers.Optimizer):
         nesterov=True,
         weight_decay=0.0,
         no_decay=(),
+        rate_multipliers=None,
         name="sgd",
         **kwargs,
     ):
@@ -110,6 +118,7 @@ class SGD(keras.optimizers.Optimizer):
         self.nesterov = nesterov
         self.coupled_weight_decay = float(weight_decay)
         self.no_decay = checked_patterns(no_decay, "no_decay")
+        self.rate_multipliers = _checked_multipliers(rate_multipliers)
         self._excluded = set()
 
     def build(self, variables):
@@ -130,11 +139,14 @@ class SGD(keras.optimizers.Optimizer):
                 self.no_decay = (*self.no_decay, shortest_pattern(key[1], decaying_paths))
         self._excluded = set()
         self._decays = tuple(self.coupled_weight_decay > 0 and not self._named(path) for _, path in keys)
+        self._multipliers = tuple(self._multiplier(path) for _, path in keys)
 
     def update_step(self, gradient, variable, learning_rate):
         """Move one variable by its gradient, summed over replicas and unscaled."""
         index = self._get_variable_index(variable)
         dtype = keras.backend.result_type(variable.dtype, "float32")
+        if self._multipliers[index] != 1:
+            learning_rate = ops.multiply(ops.cast(learning_rate, dtype), self._multipliers[index])
         update = ops.cast(gradient, dtype)
         if self._decays[index]:
             decay = ops.multiply(ops.cast(variable, dtype), self.coupled_weight_decay)
@@ -185,9 +197,31 @@ class SGD(keras.optimizers.Optimizer):
                 "nesterov": self.nesterov,
                 "weight_decay": self.coupled_weight_decay,
                 "no_decay": [*self.no_decay, *waiting],
+                "rate_multipliers": dict(self.rate_multipliers),
             }
         )
         return config
 
     def _named(self, path):
         return any(matches(path, pattern) for pattern in self.no_decay)
+
+    def _multiplier(self, path):
+        return next((value for pattern, value in self.rate_multipliers.items() if matches_anywhere(path, pattern)), 1.0)
+
+
+def _checked_multipliers(multipliers):
+    """Return a dict from wildcard patterns to floats, or raise if it is none."""
+    multipliers = {} if multipliers is None else multipliers
+    if not isinstance(multipliers, dict) or not all(
+        isinstance(pattern, str)
+        and all(pattern.split("/"))
+        and isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and 0 < value < math.inf
+        for pattern, value in multipliers.items()
+    ):
+        raise ValueError(
+            "Expected `rate_multipliers` to be a dict from parts of paths to finite floats > 0, such as "
+            f"{{'predictions': 10.0}}. Received: rate_multipliers={multipliers!r}"
+        )
+    return {pattern: float(value) for pattern, value in multipliers.items()}

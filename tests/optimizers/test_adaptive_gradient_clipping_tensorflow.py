@@ -26,7 +26,9 @@ def train(make_optimizer, steps=10):
 
 
 OPTIMIZERS = {
-    "sgd": lambda: SGD(Warmup(0.2, 4), weight_decay=0.05, no_decay=NO_BIAS_DECAY),
+    "sgd": lambda: SGD(
+        Warmup(0.2, 4), weight_decay=0.05, no_decay=NO_BIAS_DECAY, rate_multipliers={"predictions": 0.5}
+    ),
     "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
 }
 

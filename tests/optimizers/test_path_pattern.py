@@ -1,6 +1,6 @@
 import pytest
 
-from keras_tricks.optimizers.path_pattern import checked_patterns, matches, shortest_pattern
+from keras_tricks.optimizers.path_pattern import checked_patterns, matches, matches_anywhere, shortest_pattern
 
 
 @pytest.mark.parametrize("pattern", ["kernel", "fc/kernel", "head/fc/kernel", "/head/fc/kernel"])
@@ -11,6 +11,16 @@ def test_pattern_matches_whole_trailing_components(pattern):
 @pytest.mark.parametrize("pattern", ["ernel", "c/kernel", "fc", "head/fc", "/fc/kernel", "/kernel"])
 def test_pattern_matches_no_part_of_a_component_and_no_other_place(pattern):
     assert not matches("head/fc/kernel", pattern)
+
+
+@pytest.mark.parametrize("pattern", ["*", "head", "fc*", "head/f*", "*/kernel", "h*d/*/kernel"])
+def test_wildcard_pattern_matches_whole_components_anywhere(pattern):
+    assert matches_anywhere("head/fc/kernel", pattern)
+
+
+@pytest.mark.parametrize("pattern", ["hea", "ead*", "head/kernel", "*/*/*/*", "/head", "fc*kernel"])
+def test_wildcard_pattern_matches_no_part_of_a_component(pattern):
+    assert not matches_anywhere("head/fc/kernel", pattern)
 
 
 @pytest.mark.parametrize("patterns", ["bias", [""], ["/"], ["fc//kernel"], ["bias/"], ["//bias"], [3], None, {"bias"}])

@@ -157,6 +157,48 @@ def test_keras_decoupled_decay_stays_off():
     np.testing.assert_allclose(values([weight])[0], [1 - 0.1 * 0.1 * 1.9], rtol=1e-6)
 
 
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_rate_multiplier_is_the_formula_with_another_rate(nesterov):
+    generator = np.random.default_rng(4)
+    weights = [variable(generator.normal(size=3), path) for path in ("stage1_conv/kernel", "head/fc/kernel", "bias")]
+    expected, buffers = np.array(values(weights)), np.zeros((3, 3))
+    rates = np.array([[1.0], [10.0], [0.5]])
+    settings_of = {"momentum": 0.8, "nesterov": nesterov, "weight_decay": 0.1, "no_decay": ("bias",)}
+    optimizer = SGD(1.0, **settings_of, rate_multipliers={"stage*_*": 1, "head": 10.0, "head/*": 3.0, "*": 0.5})
+    for rate in (0.01, 0.03, 0.02):
+        gradients = generator.normal(size=(3, 3))
+        optimizer.learning_rate = rate
+        optimizer.apply([gradient_of(each) for each in gradients], weights)
+        gradients = gradients + 0.1 * expected * [[1], [1], [0]]
+        buffers = 0.8 * buffers + gradients
+        expected = expected - rate * rates * (gradients + 0.8 * buffers if nesterov else buffers)
+    np.testing.assert_allclose(values(weights), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rate_multipliers_equal_two_optimizers_and_those_of_one_change_nothing():
+    images, targets = small_data()
+    whole = {"weight_decay": 0.05, "no_decay": NO_BIAS_DECAY}
+    schedule = Warmup(StepDecay(0.02, [4]), 2)
+    trained = []
+    for multipliers in ({"norm": 1.0, "fc": 10.0}, {"*": 1.0}, {}):
+        keras.utils.set_random_seed(1)
+        model = small_model()
+        model.compile(SGD(schedule, **whole, rate_multipliers=multipliers), loss="mse")
+        model.fit(images, targets, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        trained.append(values(model.weights))
+    for one, none in zip(*trained[1:], strict=True):
+        np.testing.assert_array_equal(one, none)
+
+    keras.utils.set_random_seed(1)
+    model = small_model()
+    body, head = (SGD(Warmup(StepDecay(rate, [4]), 2), **whole) for rate in (0.02, 0.2))
+    both = keras.optimizers.MultiOptimizer(lambda variable: head if "fc" in variable.path else body)
+    model.compile(both, loss="mse")
+    model.fit(images, targets, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    for ours, theirs in zip(trained[0], values(model.weights), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("no_decay", "expected"),
     [
@@ -219,6 +261,7 @@ def test_config_round_trip():
         nesterov=False,
         weight_decay=1e-4,
         no_decay=NO_BIAS_DECAY,
+        rate_multipliers={"head_*/kernel": 10, "*": 0.5},
         name="papers_sgd",
         global_clipnorm=2.0,
         use_ema=True,
@@ -275,6 +318,10 @@ def test_any_real_number_is_a_learning_rate(number):
         ({"weight_decay": None}, "weight_decay=None"),
         ({"no_decay": "bias"}, "no_decay='bias'"),
         ({"no_decay": ("fc//kernel",)}, "no_decay="),
+        ({"rate_multipliers": {"fc//kernel": 2.0}}, "rate_multipliers="),
+        ({"rate_multipliers": {"fc": 0}}, "rate_multipliers="),
+        ({"rate_multipliers": {"fc": True}}, "rate_multipliers="),
+        ({"rate_multipliers": ("fc", 2.0)}, "rate_multipliers="),
         ({"dampening": 0.1}, "dampening"),
         ({"clipnorm": 1.0, "clipvalue": 1.0}, "clipnorm=1.0"),
     ],

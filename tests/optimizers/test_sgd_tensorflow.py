@@ -91,7 +91,7 @@ def test_same_step_in_a_compiled_function(jit_compile):
     import tensorflow as tf
 
     weights = [keras.Variable(np.arange(3, dtype="float32")) for _ in range(2)]
-    optimizers = [SGD(Warmup(0.1, 4), weight_decay=0.1) for _ in weights]
+    optimizers = [SGD(Warmup(0.1, 4), weight_decay=0.1, rate_multipliers={"*": 2.0}) for _ in weights]
     for optimizer, weight in zip(optimizers, weights, strict=True):
         optimizer.build([weight])
 
