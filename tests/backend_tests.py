@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,13 @@ def assert_marked_tests_pass(backend):
         # Threads that wait for each other are slow beside another process of tests.
         OMP_NUM_THREADS="1",
     )
+    # Tests compile the same small models again and again.
+    environment.update(JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0", JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1")
     command = [sys.executable, "-m", "pytest", "-m", "backend and not slow", "tests"]
     command += ["-p", "no:cacheprovider", "-p", "no:xdist", "--color=no"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
+    with tempfile.TemporaryDirectory() as compiled:
+        environment["JAX_COMPILATION_CACHE_DIR"] = compiled
+        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
     tail = f"{run.stdout[-6000:]}\n{run.stderr[-2000:]}"
     assert run.returncode == 0, tail
     passed = re.search(r"(\d+) passed", run.stdout)
