@@ -125,7 +125,7 @@ class RetinaNetLoss(keras.losses.Loss):
         matched = ops.cast(kinds == _MATCHED, dtype)
         counted = ops.cast(kinds != _BETWEEN, dtype)
         weights = matched * own[..., 5] + (counted - matched)
-        is_own = matched[..., None] * ops.one_hot(ops.cast(own[..., 4], "int32"), self.classes, dtype=dtype)
+        is_own = matched[..., None] * ops.cast(own[..., 4:5] == ops.arange(self.classes, dtype=dtype), dtype)
         of_classes = weights[..., None] * self._focal(predictions[..., 4:], is_own)
         offsets = keras.utils.bounding_boxes.encode_box_to_deltas(
             self.anchors, own[..., :4], anchor_format="xyxy", box_format="xyxy", encoding_format="center_xywh"
