@@ -23,9 +23,13 @@ DIVERGENCE = 4.0
 WINDOW_SHARE = 1 / 6
 """Share of the steps over which the loss is smoothed."""
 
+CLEAR_FALL = 4.0
+"""The loss has fallen where the mean of a window lies so many standard errors below that of the first one. Noise
+alone passes for a fall in at most 1 of 100 tests."""
+
 FEWEST_STEPS = 10
 
-SCHEDULES = ("linear_scaling", "warmup", "cosine_decay", "step_decay", "progressive_resizing")
+SCHEDULES = ("linear_scaling", "warmup", "cosine_decay", "poly_decay", "step_decay", "progressive_resizing")
 """The tricks that set the learning rate, or change the images while it would grow, which the test leaves out."""
 
 
@@ -71,10 +75,10 @@ class RateRange:
     def suggestion(self) -> float | None:
         """The rate at which the loss falls most steeply over the logarithm of the rate, before its lowest.
 
-        The slope is that of the line through the losses of a window. None where the loss never falls, or there are too
-        few steps to tell.
+        The slope is that of the line through the losses of a window. None where the loss never falls by more than its
+        noise, or there are too few steps to tell.
         """
-        if self.lowest_at is None:
+        if self.lowest_at is None or not self.has_fallen:
             return None
         lowest, logs = int(np.nanargmin(self.smoothed)), np.log(self.rates)
         whole = self._half_window()
@@ -85,6 +89,35 @@ class RateRange:
         }
         steepest = min(slopes, key=lambda step: slopes[step], default=None)
         return None if steepest is None or slopes[steepest] >= 0 else float(self.rates[steepest])
+
+    @property
+    def has_fallen(self) -> bool:
+        """Whether the mean loss of some window is below that of the first by more than the noise of both.
+
+        The noise is the standard deviation of the losses around their trend, from the differences of neighbours up to
+        the lowest loss.
+        """
+        whole = 2 * self._half_window() + 1
+        windows = [window for window in self._windows() if window.stop - window.start == whole]
+        means = [self.smoothed[window.start + whole // 2] for window in windows]
+        if not means or np.isnan(means[0]):
+            return False
+        lowest = int(np.nanargmin(means))
+        steps = np.diff(self.losses[: windows[lowest].stop])
+        noise = float(np.std(steps)) / math.sqrt(2)
+        return bool(means[0] - means[lowest] > CLEAR_FALL * noise * math.sqrt(2 / whole))
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no suggestion, and the way out, in a sentence or two; None where there is one."""
+        if self.suggestion is not None:
+            return None
+        if self.diverged_at is not None:
+            return f"The loss diverges at {self.diverged_at:.3g}, and did not fall before. Begin with a lower rate: --from."
+        return (
+            f"Up to {self.rates[-1]:.3g} the loss falls by no more than its noise, which suggests nothing. "
+            "End with a higher rate: --to; or take more steps: --steps."
+        )
 
     def _half_window(self) -> int:
         return max(2, round(len(self.rates) * WINDOW_SHARE / 2))

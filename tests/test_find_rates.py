@@ -59,6 +59,20 @@ def test_what_never_falls_has_no_suggestion_and_nan_is_divergence():
     assert (nothing.suggestion, nothing.lowest_at, nothing.diverged_at) == (None, None, RATES[0])
 
 
+@pytest.mark.parametrize("draw", ["normal", "exponential"])
+def test_noise_alone_suggests_nothing_and_a_fall_beyond_it_does(draw):
+    generator = np.random.default_rng(0)
+    noise = getattr(generator, draw)(scale=0.1, size=(300, 101))
+    assert not any(RateRange(8, RATES, 2.3 + each).has_fallen for each in noise)
+    found = RateRange(8, RATES, 2.3 + noise[0])
+    assert found.suggestion is None and "--to" in found.problem and "Up to 10 " in found.problem
+    falling = [RateRange(8, RATES, each - 0.3 * np.linspace(0, 1, 101)) for each in noise]
+    assert np.mean([each.has_fallen for each in falling]) > 0.95
+    assert falling[0].problem is None
+    rising = RateRange(8, RATES, 2.3 + noise[0] + np.where(RATES > 3, 1e3, 0))
+    assert rising.suggestion is None and "--from" in rising.problem
+
+
 def test_the_plot_is_written_whatever_was_found(tmp_path):
     ranges = [RateRange(8, RATES, bowl()), RateRange(16, RATES, np.full(101, np.nan))]
     path = plot_rate_ranges(ranges, tmp_path / "plot.png", title="mine")

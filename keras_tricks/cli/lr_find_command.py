@@ -79,6 +79,9 @@ def lr_find(
             [[_text(row[name]) for name in names] for row in rows],
             title=f"{changed.name}: learning rates from {lowest:g} to {highest:g} in {steps} steps",
         )
+    for test in found:
+        if test.problem is not None:
+            say(f"batch {test.batch_size}: {test.problem}")
     say(f"the plot is in {plot_rate_ranges(found, plot, title=changed.name)}")
 
 
@@ -91,6 +94,7 @@ def _row(recipe: Recipe, found: RateRange) -> dict[str, Any]:
         "recipe_learning_rate": None if found.suggestion is None else found.suggestion / factor,
         "lowest_loss_at": found.lowest_at,
         "diverged_at": found.diverged_at,
+        "problem": found.problem,
         "rates": found.rates.tolist(),
         "losses": found.losses.tolist(),
         "smoothed": found.smoothed.tolist(),
