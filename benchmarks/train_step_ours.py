@@ -53,7 +53,8 @@ def main() -> None:
     clips = "without-clipping" not in sys.argv
     optimizer = optimizers.AdaptiveGradientClipping(sgd, clipping=0.01) if clips else sgd
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
-    make_variables(model, 1000)
+    nothing = keras.ops.zeros((1, 1000))
+    make_variables(model, nothing, nothing)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(batch_size, image_size, image_size, 3)).astype("float32")
     labels = np.eye(1000, dtype="float32")[rng.integers(0, 1000, batch_size)]

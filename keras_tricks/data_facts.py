@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -128,6 +129,16 @@ KNOWN_DATA_SETS: dict[str, DataFacts] = {
         _large("imagenet2012", "ImageNet (ILSVRC 2012)", 1_281_167, 1000, "validation"),
     )
 }
+
+
+def folder_of(name: str) -> Path | None:
+    """Return the directory that the name of a data set means; None where it is none.
+
+    Args:
+        name: For example `folder:photos`.
+    """
+    prefix = next((prefix for prefix in _DIRECTORIES if name.startswith(prefix)), None)
+    return None if prefix is None else Path(name.removeprefix(prefix)).expanduser()
 
 
 def split_tfds_name(name: str) -> tuple[str, str | None, str | None]:

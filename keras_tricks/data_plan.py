@@ -38,6 +38,15 @@ class DataPlan:
         """Return a plan with one more transform."""
         return replace(self, batch_transforms=(*self.batch_transforms, transform))
 
+    def with_mixup(self, alpha: float, per_image: bool) -> DataPlan:
+        """Return a plan that mixes images and their labels (see `data.MixUp`).
+
+        Args:
+            alpha: Parameter of the Beta distribution.
+            per_image: Whether each image has a weight of its own, and not each batch.
+        """
+        return self.with_batch_transform(data.MixUp(alpha, per_image))
+
     def with_image_transform(self, transform: data.ColorTransform | data.RandAugment) -> DataPlan:
         """Return a plan with one more transform of the images."""
         return replace(self, image_transforms=(*self.image_transforms, transform))
@@ -104,3 +113,7 @@ class DataPlan:
             repeats=self.repeats,
             **stream,
         )
+
+    def evaluation_batches(self, data_set: data.ImageDataSet, batch_size: int) -> Any:
+        """Return each validation image once, a `tf.data.Dataset`; see `data.evaluation_batches`."""
+        return data.evaluation_batches(data_set, self.evaluation, batch_size)

@@ -1,4 +1,4 @@
-"""Write a classifier as a file for other programs, and check that the file gives the same outputs."""
+"""Write a model as a file for other programs, and check that the file gives the same outputs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import numpy as np
 from keras_tricks import data
 from keras_tricks.export_formats import FORMATS, check_target
 from keras_tricks.folding import fold_standardization, functional_graph
+from keras_tricks.recipe import Recipe
 from keras_tricks.runs import Run, RunError
 from keras_tricks.saved_model import SavedModel
+from keras_tricks.training import check, load_data, plan_data
 
 TOLERANCE = 1e-4
 """Largest difference between the outputs of a file and of its model, as a share of the largest output."""
@@ -45,7 +47,7 @@ class Exported:
 
 
 def export(
-    classifier: SavedModel,
+    saved: SavedModel,
     path: str | Path,
     format: str,
     *,
@@ -54,23 +56,25 @@ def export(
     images: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a classifier for inference elsewhere, and check the file against the model.
+    """Write a model for inference elsewhere, and check the file against the model.
 
     The file takes a batch, of any size, of images that went through the evaluation preprocessing: float32, RGB,
-    `(batch, height, width, 3)`. It computes in float32 with the weights as they were trained, mixed precision or not.
-    What an input is and what the outputs mean stands in a JSON file beside it. Whoever loads a `.keras` file of an NF
+    `(batch, height, width, 3)`; a segmenter's are squares as it was trained with. Detectors return the boxes of all
+    anchors with the probabilities of the classes, before any is suppressed. It computes in float32 with the weights as
+    they were trained, mixed precision or not. What an input is and what the outputs mean stands in a JSON file beside it. Whoever loads a `.keras` file of an NF
     network imports `keras_tricks.layers` before; the other formats need nothing of this package.
 
     The check runs random images, and `images`, through the file and through the model as it was, in float32. A file
     whose outputs differ is not kept.
 
     Args:
-        classifier: The model, which returns logits, with its classes and preprocessing.
+        saved: The model, which returns logits, with its classes and preprocessing.
         path: Where to write.
         format: One of `FORMATS`: `keras`, `saved_model`, `litert` or `onnx`. All but `keras` need the TensorFlow
             backend, `onnx` the extra `export`.
         fold: Whether to fold the network (`fold_standardization`), which makes it faster. Defaults to `True`.
-        probabilities: Whether the file returns probabilities; logits otherwise. Defaults to `True`.
+        probabilities: Whether the file returns probabilities, and boxes in pixels; logits and offsets otherwise.
+            Defaults to `True`.
         images: Preprocessed images to check with as well, `(n, height, width, 3)`. Defaults to None.
         overwrite: Whether to replace what is at `path`. Defaults to `False`.
 
@@ -90,8 +94,8 @@ def export(
             f"The format {format} needs the TensorFlow backend: set KERAS_BACKEND=tensorflow. "
             f"Received: KERAS_BACKEND={backend}"
         )
-    size = classifier.preprocessing.image_size
-    model = _for_inference(classifier.model, size, probabilities)
+    size = saved.preprocessing.image_size
+    model = _for_inference(saved, probabilities)
     real = 0 if images is None else len(images)
     batches = [np.random.default_rng(n).normal(size=(n, size, size, 3)).astype("float32") for n in _RANDOM_BATCHES]
     if real:
@@ -109,7 +113,7 @@ def export(
             except Exception as error:
                 reason = str(error).strip().splitlines() or [""]
                 raise ExportError(
-                    f"{classifier.model.name} could not be written as {format}: {type(error).__name__}: {reason[-1]}"
+                    f"{saved.model.name} could not be written as {format}: {type(error).__name__}: {reason[-1]}"
                 ) from error
         expected = model.predict(np.concatenate(batches), batch_size=_BATCH_SIZE, verbose=0)
         difference = _largest_difference(np.concatenate(outputs), expected)
@@ -118,7 +122,7 @@ def export(
                 f"The {format} file gives other outputs than the model: they differ by {difference:.2g} of the largest "
                 f"output, and {TOLERANCE:g} is tolerated. It was not kept."
             )
-        description = _description(classifier, model, path, format, fold, probabilities)
+        description = _description(saved, model, path, format, fold, probabilities)
         description["check"] = {
             "largest_difference": difference,
             "tolerance": TOLERANCE,
@@ -131,8 +135,10 @@ def export(
     return Exported(path, description_path, description)
 
 
-def validation_images(run: Run, preprocessing: data.Preprocessing, count: int) -> np.ndarray | None:
+def validation_images(run: Run, preprocessing: Any, count: int) -> np.ndarray | None:
     """Return the first validation images of a run, preprocessed; None where its data set is not on this machine.
+
+    Images that are no squares are cut off, or filled up with the mean colour.
 
     Args:
         run: The run.
@@ -141,23 +147,29 @@ def validation_images(run: Run, preprocessing: data.Preprocessing, count: int) -
     """
     if count == 0:
         return None
-    recipe = run.recipe()
     try:
-        data_set = data.load(recipe["data"], data_dir=recipe.get("data_dir"), seed=recipe.get("seed", 0))
+        recipe = Recipe.from_document(run.recipe())
+        data_set = load_data(recipe.changed(decoded_cache=None))
+        plan = plan_data(recipe, data_set, check(recipe.changed(replicas=1), data_set)[1])
     except (OSError, ValueError):
         return None
-    batches = data.evaluation_batches(data_set, preprocessing, min(count, data_set.validation.size))
-    return next(images.numpy() for images, _ in batches)
+    batches = plan.evaluation_batches(data_set, min(count, data_set.validation.size))
+    images = next(iter(batches))[0].numpy()
+    size = preprocessing.image_size
+    squares = np.zeros((len(images), size, size, 3), "float32")
+    parts = images[:, :size, :size]
+    squares[:, : parts.shape[1], : parts.shape[2]] = parts
+    return squares
 
 
-def _for_inference(model: keras.Model, image_size: int, probabilities: bool) -> keras.Model:
-    """Return a copy of a classifier in float32, for images of one size."""
-    images = keras.Input((image_size, image_size, model.input_shape[-1]), name="images")
+def _for_inference(saved: SavedModel, probabilities: bool) -> keras.Model:
+    """Return a copy of a model in float32, for images of one size."""
+    model, size = saved.inference_model, saved.preprocessing.image_size
+    images = keras.Input((size, size, model.input_shape[-1]), name="images")
     copy = _in_float32(model, images)
     if not probabilities:
         return copy
-    softmax = keras.layers.Softmax(dtype="float32", name="softmax")
-    return keras.Model(copy.input, softmax(copy.output), name=model.name)
+    return keras.Model(copy.input, saved.task.activated(saved, copy.output), name=model.name)
 
 
 def _in_float32(model: keras.Model, inputs: Any = None) -> keras.Model:
@@ -186,9 +198,9 @@ def _largest_difference(outputs: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _description(
-    classifier: SavedModel, model: keras.Model, path: Path, format: str, fold: bool, probabilities: bool
+    saved: SavedModel, model: keras.Model, path: Path, format: str, fold: bool, probabilities: bool
 ) -> dict[str, Any]:
-    preprocessing = classifier.preprocessing
+    preprocessing = saved.preprocessing
     return {
         "file": path.name,
         "format": format,
@@ -204,8 +216,12 @@ def _description(
             "std": list(preprocessing.std),
         },
         "preprocessing": data.preprocessing_config(preprocessing),
-        "output": {"values": "probabilities" if probabilities else "logits", "shape": list(model.output_shape)},
-        "classes": list(classifier.class_names),
+        "output": {
+            "values": saved.task.outputs if probabilities else saved.task.logits,
+            "shape": list(model.output_shape),
+        },
+        "task": saved.task_name,
+        "classes": list(saved.class_names),
     }
 
 

@@ -11,11 +11,14 @@ from keras_tricks.callbacks import Checkpoint
 from keras_tricks.confusion_plot import plot_confusion
 from keras_tricks.diagnostics_plot import plot_diagnostics
 from keras_tricks.hardware import hardware
+from keras_tricks.picture_files import write_picture
 from keras_tricks.plots import plot_learning_curves
-from keras_tricks.predicting import predict_validation
 from keras_tricks.runs import MetricsHistory, Run, RunWriter, schema
 from keras_tricks.runs.storage import storing
 from keras_tricks.training import Training
+
+PICTURES_KEPT = 8
+"""Validation images that are kept as pictures with what was found in them."""
 
 
 def finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, started: float) -> dict[str, Any]:
@@ -31,19 +34,16 @@ def finish(training: Training, writer: RunWriter, checkpoint: Checkpoint, starte
         The content of `result.json`.
     """
     with storing(writer.directory / schema.MODEL_FILE) as model_file:
-        saved_model.save(
-            training.model,
-            model_file,
-            class_names=training.data_set.class_names,
-            preprocessing=training.plan.evaluation,
-        )
-    predictions = predict_validation(training)
+        saved_model.save(saved_model.of_training(training), model_file)
+    predictions = training.task.gather(training)
     predictions.save(writer.directory / schema.PREDICTIONS_FILE)
     history = Run(writer.directory).metrics()
     plots, title = writer.directory / schema.PLOTS, training.recipe.name
     plot_learning_curves(history, plots, title)
     plot_diagnostics(history, MetricsHistory(writer.directory / schema.CLIPPING_FILE), predictions, plots, title)
     plot_confusion(predictions, plots / "confusion.png", title)
+    for name, picture in training.task.pictures(training, PICTURES_KEPT).items():
+        write_picture(picture, writer.directory / schema.PICTURES / f"{name}.png")
     epoch_rows = [row for row in history.rows if row.kind == "epoch"]
     result = {
         "name": training.recipe.name,

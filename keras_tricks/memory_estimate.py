@@ -68,8 +68,10 @@ def estimate_memory(recipe: Recipe) -> MemoryEstimate:
         recipe: The recipe; without `replicas` it is taken to train on one device.
 
     Raises:
-        ValueError: There is no such model or data set.
+        ValueError: There is no such model or data set, or it is not for classification: what a head keeps is not known.
     """
+    if recipe.task != "classification":
+        raise ValueError(f"Expected a recipe for classification. Received: data={recipe.data}, for {recipe.task}")
     kept = _kept(recipe)
     facts = model_facts(recipe.model)
     parameters = _parameters(recipe)

@@ -1,4 +1,4 @@
-"""Predictions: what a classifier got right and wrong, as `predictions.npz` of a run. Nothing here imports Keras."""
+"""Predictions: what a model got right and wrong, as `predictions.npz` of a run. Nothing here imports Keras."""
 
 from __future__ import annotations
 
@@ -88,23 +88,25 @@ class WorstImage:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier says of all images of a split.
+    """What a model says of all images of a split, of all their pixels or of all boxes.
 
     Args:
         class_names: The name of each class.
         counts: How many images of a class (first index) were taken for a class (second), where any were.
         worst: The images with the largest losses, the largest first.
-        calibration: How sure it was; None in a file from before it was kept.
+        calibration: How sure it was; None where it is not known.
+        unit: What is counted: `images`, `pixels` or `boxes`.
     """
 
     class_names: tuple[str, ...]
     counts: Mapping[tuple[int, int], int]
     worst: tuple[WorstImage, ...] = ()
     calibration: Calibration | None = None
+    unit: str = "images"
 
     @cached_property
     def images(self) -> int:
-        """How many images there are."""
+        """How many images, pixels or boxes there are."""
         return sum(self.counts.values())
 
     @cached_property
@@ -156,6 +158,7 @@ class Predictions:
         np.savez_compressed(
             content,
             schema_version=np.array(schema.SCHEMA_VERSION),
+            unit=np.array(self.unit),
             class_names=np.array(self.class_names),
             pairs=pairs,
             counts=np.array([self.counts[true, guess] for true, guess in pairs.tolist()], dtype=np.int64),
@@ -210,7 +213,8 @@ class Predictions:
             counts = dict(zip(pairs, stored["counts"].tolist(), strict=True))
             names = [f"calibration_{name}" for name in ("counts", "confidences", "correct")]
             calibration = Calibration(*(stored[name] for name in names)) if names[0] in stored else None
-            return cls(tuple(stored["class_names"].tolist()), counts, worst, calibration)
+            unit = str(stored["unit"]) if "unit" in stored else "images"
+            return cls(tuple(stored["class_names"].tolist()), counts, worst, calibration, unit)
         except (KeyError, ValueError, TypeError) as error:
             raise RunError(f"{path} cannot be read: {error}. `keras-tricks evaluate` writes it anew.") from error
 
@@ -223,11 +227,13 @@ class PredictionCounter:
         class_names: The name of each class.
         paths: The file of each image; none by default.
         kept: How many of the worst images to keep. Defaults to 64.
+        unit: What is counted. Defaults to images.
     """
 
     class_names: tuple[str, ...]
     paths: Sequence[str] = ()
     kept: int = WORST_KEPT
+    unit: str = "images"
     _counts: Counter[tuple[int, int]] = field(default_factory=Counter)
     _worst: list[tuple[float, int, WorstImage]] = field(default_factory=list)
     _seen: int = 0
@@ -251,24 +257,55 @@ class PredictionCounter:
         )
         self._counts.update(zip(np.asarray(true).tolist(), answers.tolist(), strict=True))
         for index, loss in enumerate(losses.tolist()):
-            # A loss that is no number is the worst of all.
-            rank = np.inf if np.isnan(loss) else loss
-            place = self._seen + index
-            if len(self._worst) == self.kept and rank <= self._worst[0][0]:
-                continue
-            best = np.argsort(-logits[index], kind="stable")[:GUESSES_KEPT]
-            guesses = zip(best.tolist(), np.exp(log_probabilities[index, best]).tolist(), strict=True)
-            path = self.paths[place] if len(self.paths) else ""
-            image = WorstImage(place, path, int(true[index]), loss, tuple(guesses), thumbnail(images[index]))
-            push = heapq.heappush if len(self._worst) < self.kept else heapq.heapreplace
-            push(self._worst, (rank, -place, image))
+            shares = np.exp(log_probabilities[index])
+            self._keep_worst(self._seen + index, int(true[index]), loss, shares, images[index])
         self._seen += len(losses)
+
+    def add_pixels(self, logits: np.ndarray, true: np.ndarray, images: np.ndarray) -> None:
+        """Take in a batch of images with a class for each pixel.
+
+        The loss of an image is the mean over the pixels that count, its class the most frequent one, and its guesses
+        are the classes that most of its pixels were taken for, with their shares.
+
+        Args:
+            logits: (batch, height, width, classes).
+            true: Class of each pixel, (batch, height, width); others than classes do not count.
+            images: uint8 (batch, height, width, 3).
+        """
+        classes = len(self.class_names)
+        for place, (scores, mask, image) in enumerate(zip(logits, true, images, strict=True), start=self._seen):
+            counted = (mask >= 0) & (mask < classes)
+            if not counted.any():
+                continue
+            labels, scores = mask[counted], np.asarray(scores[counted], np.float64)
+            answers = scores.argmax(axis=-1)
+            pairs = np.bincount(labels.astype(np.int64) * classes + answers, minlength=classes**2)
+            self._counts.update({divmod(int(pair), classes): int(pairs[pair]) for pair in np.flatnonzero(pairs)})
+            shifted = scores - scores.max(axis=-1, keepdims=True)
+            losses = np.log(np.exp(shifted).sum(axis=-1)) - shifted[np.arange(len(labels)), labels]
+            shares = np.bincount(answers, minlength=classes) / len(answers)
+            self._keep_worst(place, int(np.bincount(labels).argmax()), float(losses.mean()), shares, image)
+        self._seen += len(images)
+
+    def _keep_worst(self, place: int, true: int, loss: float, shares: np.ndarray, image: np.ndarray) -> None:
+        # A loss that is no number is the worst of all.
+        rank = np.inf if np.isnan(loss) else loss
+        if len(self._worst) == self.kept and rank <= self._worst[0][0]:
+            return
+        best = np.argsort(-shares, kind="stable")[:GUESSES_KEPT]
+        guesses = tuple(zip(best.tolist(), shares[best].tolist(), strict=True))
+        path = self.paths[place] if len(self.paths) else ""
+        kept = WorstImage(place, path, true, loss, guesses, thumbnail(image))
+        push = heapq.heappush if len(self._worst) < self.kept else heapq.heapreplace
+        push(self._worst, (rank, -place, kept))
 
     def predictions(self) -> Predictions:
         """Return what was gathered."""
         worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
+        # Of pixels nobody asks how sure a model was.
+        calibration = self._calibration if self.unit == "images" else None
         return Predictions(
-            self.class_names, dict(self._counts), tuple(image for _, _, image in worst), self._calibration
+            self.class_names, dict(self._counts), tuple(image for _, _, image in worst), calibration, self.unit
         )
 
 

@@ -14,12 +14,9 @@ from matplotlib.figure import Figure
 from keras_tricks import data
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.runs.storage import write_with_folder
+from keras_tricks.tasks import task_of
 from keras_tricks.training import check, in_order, load_data, plan_data
 
-SHOWN_SHARE = 0.005
-"""Share of a label from which on it is named."""
-
-_MOST_NAMES = 3
 _INCHES = 1.9
 
 
@@ -27,12 +24,12 @@ class Sample(NamedTuple):
     """Some images as the network sees them.
 
     Args:
-        images: uint8 pixels (n, size, size, 3), before the normalisation.
+        images: uint8 pixels (height, width, 3) of each, before the normalisation; with its boxes or its mask.
         labels: What each image is, such as `cat .7 + dog .3`.
         about: The recipe, the size of the images and what happens to them, in a line.
     """
 
-    images: np.ndarray
+    images: tuple[np.ndarray, ...]
     labels: tuple[str, ...]
     about: str
 
@@ -59,37 +56,25 @@ def sample_images(
     preprocessing = plan.evaluation if validation else plan.preprocessing
     try:
         if validation:
-            batches = data.evaluation_batches(data_set, preprocessing, images)
+            batches = plan.evaluation_batches(data_set, images)
         else:
             batch_size = math.ceil(images / plan.repeats) * plan.repeats
             batches = plan.training_batches(data_set, batch_size, recipe.seed)
     except ValueError as error:
         raise RecipeError(str(error)) from error
-    normalised, shares = next(iter(batches.take(1).as_numpy_iterator()))
-    pixels = normalised * np.array(preprocessing.std) + np.array(preprocessing.mean)
+    normalised, targets = next(iter(batches.take(1).as_numpy_iterator()))
+    pixels = data.pixels_of(normalised, preprocessing)
+    drawn = task_of(recipe.task).draw_batch(data_set, pixels, targets)
     tricks = [trick for trick in in_order(recipe.tricks) if "data" in trick.stages() and trick.group != "Evaluation"]
     on = [trick.name for trick in tricks]
     what = "validation images" if validation else ", ".join(("training images", *on))
     size = pixels.shape[1]
     grows = "" if validation or size == facts.image_size else f", growing to {facts.image_size} px"
     return Sample(
-        images=np.clip(np.round(pixels), 0, 255).astype(np.uint8),
-        labels=tuple(label_text(row, data_set.class_names) for row in shares),
+        images=tuple(image for image, _ in drawn),
+        labels=tuple(label for _, label in drawn),
         about=f"{recipe.name} · {size} px{grows} · {what}",
     )
-
-
-def label_text(shares: np.ndarray, class_names: tuple[str, ...]) -> str:
-    """Return a label distribution in words: `cat`, or `cat .7 + dog .3` for a mixed one.
-
-    Args:
-        shares: Share of each class.
-        class_names: Their names.
-    """
-    named = [index for index in np.argsort(-shares, kind="stable")[:_MOST_NAMES] if shares[index] >= SHOWN_SHARE]
-    if len(named) == 1:
-        return class_names[named[0]]
-    return " + ".join(f"{class_names[index]} {f'{shares[index]:.2g}'.lstrip('0')}" for index in named)
 
 
 def draw_contact_sheet(sample: Sample, path: str | Path) -> Path:

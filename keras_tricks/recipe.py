@@ -18,10 +18,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from keras_tricks.data_facts import FOLDER_PREFIX, data_facts
+from keras_tricks.data_facts import Task, data_facts, folder_of
 from keras_tricks.model_facts import model_facts
 from keras_tricks.problem import Problem
 from keras_tricks.recipe_problems import find_problems
+from keras_tricks.task_facts import TASKS
 from keras_tricks.trick import Trick
 from keras_tricks.tricks import trick_class
 
@@ -55,6 +56,23 @@ def _trick_error(where: str, message: str) -> PydanticCustomError:
 AnyTrick = Annotated[SerializeAsAny[Trick], BeforeValidator(_to_trick)]
 
 
+def _to_items(value: Any) -> Any:
+    """Return the items of a list as it is typed."""
+    if not isinstance(value, str):
+        return value
+    return [item.strip() for item in value.split(",")] if value.strip() not in ("", "none") else []
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_to_items)]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_to_items)]
+_TRANSFER: list[Task] = ["detection", "segmentation"]
+
+
+def _field_of(tasks: list[Task], default: Any, description: str, **limits: Any) -> Any:
+    """Return a field that only some tasks have."""
+    return Field(default, description=description, json_schema_extra={"tasks": list(tasks)}, **limits)
+
+
 class Recipe(BaseModel):
     """What to train: model, data, length, batch, and tricks.
 
@@ -77,7 +95,7 @@ class Recipe(BaseModel):
     description: str = Field("", description="What it is for, in a sentence.")
     published: str = Field("", description="The result that a paper reports for it.")
     model: str = Field("resnet20", description="Model; `keras-tricks models` lists them.")
-    data: str = Field("digits", description="`digits`, any TFDS name, or `folder:PATH`.")
+    data: str = Field("digits", description="`digits`, any TFDS name, or `folder:PATH`, `masks:PATH` or `voc:PATH`.")
     data_dir: str | None = Field(None, description="Where TFDS keeps its data; its own default if unset.")
     decoded_cache: str | None = Field(
         None, description="Folder that keeps the decoded training images of large data, from one run to the next."
@@ -86,9 +104,45 @@ class Recipe(BaseModel):
         None, ge=8, le=2048, description="Height and width in pixels; the data set's own if unset."
     )
     weights: str | None = Field(
-        None, description="Weights to begin with: a .safetensors, .npz, .keras or .weights.h5 file, or a hub id."
+        None, description="Weights to begin with: a .safetensors, .npz, .keras or .weights.h5 file, a run, or a hub id."
     )
     weights_head: bool = Field(True, description="Take over the classifier of `weights` too; off for other classes.")
+    head: str | None = _field_of(
+        _TRANSFER,
+        None,
+        "What is put on the model: retinanet for boxes, fcn or deeplab_v3_plus for masks.",
+    )
+    head_filters: int | None = _field_of(
+        _TRANSFER, None, "Channels of the head; the published ones if unset. Not for fcn.", ge=1, le=4096
+    )
+    anchor_size: float = _field_of(
+        ["detection"],
+        4.0,
+        "Smallest anchors as multiples of the strides of their maps.",
+        ge=0.25,
+        le=64,
+    )
+    output_stride: int | None = _field_of(
+        ["segmentation"],
+        None,
+        "What the last maps divide height and width by; 8 if unset.",
+        ge=1,
+        le=32,
+    )
+    frozen_stages: int = _field_of(_TRANSFER, 0, "Stages of the model that are not trained.", ge=0, le=4)
+    frozen_batch_norm: bool = _field_of(_TRANSFER, False, "Keep the batch normalizations of the model as they are.")
+    short_side: int | None = _field_of(
+        ["segmentation"], None, "Short side of the whole images in pixels; as they are if unset.", ge=8, le=8192
+    )
+    classes: Words = _field_of(_TRANSFER, (), "Names of the classes; those found in the data if empty.")
+    ignored: Numbers = _field_of(["segmentation"], (255,), "Values of masks that do not count.")
+    sets: Words = _field_of(
+        ["detection"],
+        ("train", "val"),
+        "Lists of a voc: folder to train and validate on.",
+        min_length=2,
+        max_length=2,
+    )
     epochs: int = Field(10, ge=1, le=100_000, description="Passes over the training images.")
     batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step, over all replicas.")
     learning_rate: float = Field(0.1, gt=0, le=1000, description="Base rate; for a batch of 256 under linear_scaling.")
@@ -104,6 +158,20 @@ class Recipe(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, order and augmentation.")
     tensorboard: bool = Field(False, description="Write TensorBoard logs into the run directory.")
     tricks: tuple[AnyTrick, ...] = Field((), description="The tricks that are on.")
+
+    @property
+    def task(self) -> Task:
+        """What is trained for: the task of the data.
+
+        Raises:
+            ValueError: There is no such data set.
+        """
+        return data_facts(self.data).task
+
+    @property
+    def resolved_head(self) -> str | None:
+        """What is put on the model: the recipe's own, else the usual one of the task; None for a classifier."""
+        return self.head or next(iter(TASKS[self.task].heads), None)
 
     def trick(self, name: str) -> Trick | None:
         """Return the trick called `name`, or None if it is off."""
@@ -136,9 +204,9 @@ class Recipe(BaseModel):
     def with_absolute_paths(self) -> Recipe:
         """Return a copy that means the same files from any working directory."""
         places: dict[str, Any] = {"tricks": tuple(trick.with_absolute_paths() for trick in self.tricks)}
-        if self.data.startswith(FOLDER_PREFIX):
-            folder = Path(self.data.removeprefix(FOLDER_PREFIX)).expanduser().resolve()
-            places["data"] = f"{FOLDER_PREFIX}{folder}"
+        folder = folder_of(self.data)
+        if folder is not None:
+            places["data"] = f"{self.data.partition(':')[0]}:{folder.resolve()}"
         if self.data_dir is not None:
             places["data_dir"] = str(Path(self.data_dir).expanduser().resolve())
         if self.decoded_cache is not None:
@@ -258,6 +326,13 @@ class Recipe(BaseModel):
         return []
 
 
+def has_field(task: Task, field: str) -> bool:
+    """Return whether a field of a recipe says anything for a task."""
+    extra = Recipe.model_fields[field].json_schema_extra
+    tasks = extra.get("tasks") if isinstance(extra, dict) else None
+    return task in tasks if isinstance(tasks, list) else True
+
+
 def invalid_values(error: ValidationError) -> list[Problem]:
     """Return the errors that pydantic raised for a recipe, or for one trick, as problems in our words."""
     is_recipe = error.title == Recipe.__name__
@@ -296,4 +371,4 @@ def _call(trick: Trick) -> str:
     return f"{type(trick).__name__}({', '.join(changed)})"
 
 
-__all__ = ["Problem", "Recipe", "RecipeError", "invalid_values"]
+__all__ = ["Problem", "Recipe", "RecipeError", "has_field", "invalid_values"]

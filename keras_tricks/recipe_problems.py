@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_tricks.batch_problems import batch_problems
-from keras_tricks.data_facts import FOLDER_PREFIX, DataFacts, data_facts
+from keras_tricks.data_facts import DataFacts, data_facts, folder_of
 from keras_tricks.model_facts import ModelFacts, model_facts
 from keras_tricks.problem import Problem
 from keras_tricks.teacher_facts import teacher_problem
+from keras_tricks.transfer_problems import transfer_problems
 from keras_tricks.trick import FEATURES
 from keras_tricks.tricks import (
     CheckpointAveraging,
@@ -36,6 +36,7 @@ def find_problems(recipe: Recipe, replicas: int) -> list[Problem]:
         return unknown
     model, data = model_facts(recipe.model), data_facts(recipe.data)
     problems = [
+        *transfer_problems(recipe, model, data),
         *_trick_problems(recipe, model),
         *_published_problems(recipe, model),
         *_normalizer_free_problems(recipe, model),
@@ -56,12 +57,11 @@ def _name_problems(recipe: Recipe) -> list[Problem]:
             look_up(getattr(recipe, field))
         except ValueError as error:
             problems.append(Problem("error", field, str(error)))
-    if recipe.data.startswith(FOLDER_PREFIX) and not problems:
-        folder = Path(recipe.data.removeprefix(FOLDER_PREFIX)).expanduser()
-        if not folder.is_dir():
-            problems.append(
-                Problem("error", "data", f"There is no folder {folder}. Set data=folder:PATH to a folder of images.")
-            )
+    folder = folder_of(recipe.data)
+    if folder is not None and not problems and not folder.is_dir():
+        prefix = recipe.data.partition(":")[0]
+        message = f"There is no folder {folder}. Set data={prefix}:PATH to a folder of images."
+        problems.append(Problem("error", "data", message))
     return problems
 
 
@@ -202,7 +202,8 @@ def _cache_problems(recipe: Recipe, data: DataFacts) -> list[Problem]:
 
 def _schedule_problems(recipe: Recipe) -> list[Problem]:
     problems = []
-    warmup, step, cosine = (recipe.trick(name) for name in ("warmup", "step_decay", "cosine_decay"))
+    warmup, step = recipe.trick("warmup"), recipe.trick("step_decay")
+    decays = step or recipe.trick("cosine_decay") or recipe.trick("poly_decay")
     warmup_epochs = warmup.epochs if isinstance(warmup, Warmup) else 0.0
     if warmup_epochs == recipe.epochs:
         message = "The whole run is warmup. Set warmup.epochs to less, or epochs to more."
@@ -241,13 +242,13 @@ def _schedule_problems(recipe: Recipe) -> list[Problem]:
                     f"{warmup_epochs:g} epochs. Set a later epoch or a shorter warmup.",
                 )
             )
-    if isinstance(warmup, Warmup) and warmup_epochs and step is None and cosine is None:
+    if isinstance(warmup, Warmup) and warmup_epochs and not decays:
         problems.append(
             Problem(
                 "warning",
                 "warmup",
                 "The learning rate stays at its full value after the warmup. "
-                "Turn cosine_decay or step_decay on to lower it.",
+                "Turn cosine_decay, poly_decay or step_decay on to lower it.",
             )
         )
     return problems

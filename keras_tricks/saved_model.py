@@ -2,88 +2,111 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
+import tensorflow as tf
 
 from keras_tricks import data
+from keras_tricks.data_facts import Task as TaskName
 from keras_tricks.runs import RunError
+from keras_tricks.tasks import Answer, Task, task_of
+
+if TYPE_CHECKING:
+    from keras_tricks.training import Training
 
 _MEMBER = "keras_tricks.json"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A classifier with the facts that its predictions need.
+    """A model with the facts that its predictions need.
 
     Args:
         model: The model; it returns logits.
         class_names: The name of each class, in the order of the logits.
         preprocessing: How an image becomes an input.
+        task_name: What it was trained for.
+        palette: Red, green and blue to draw each class with, from 0 to 255, where classes have colours.
+        anchor_size: That of a detector; see `models.detection.anchors`.
     """
 
     model: keras.Model
     class_names: tuple[str, ...]
-    preprocessing: data.Preprocessing
+    preprocessing: Any
+    task_name: TaskName = "classification"
+    palette: tuple[tuple[int, int, int], ...] = ()
+    anchor_size: float = 4.0
 
-    def predict(self, images: Sequence[str | Path], top: int = 5) -> list[list[dict[str, Any]]]:
-        """Classify image files.
+    @property
+    def task(self) -> Task:
+        """What differs from the models of other tasks."""
+        return task_of(self.task_name)
+
+    @cached_property
+    def inference_model(self) -> keras.Model:
+        """The model with its predictions as the only output."""
+        return self.task.inference_model(self.model)
+
+    def predict(self, images: Sequence[str | Path], top: int = 5) -> list[Answer]:
+        """Say what is in image files.
 
         Args:
             images: Paths of the files.
-            top: How many of the most likely classes to return for each. Defaults to 5.
-
-        Returns:
-            For each image a list of `{"class": name, "probability": p}`, the most likely first.
+            top: How many findings to return for each at most, the surest ones. Defaults to 5.
 
         Raises:
             RunError: A file cannot be read as an image.
         """
-        inputs = []
+        answers = []
         for image in images:
             try:
-                inputs.append(data.prepare_image(image, self.preprocessing))
-            except (OSError, ValueError) as error:
-                raise RunError(f"{image} cannot be read as an image: {error}") from error
-        logits = self.model.predict(np.stack(inputs), verbose=0)
-        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-        best = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
-        return [
-            [{"class": self.class_names[place], "probability": float(row[place])} for place in places]
-            for row, places in zip(probabilities, best, strict=True)
-        ]
+                answers.append(self.task.answer(self, Path(image), top))
+            except (OSError, ValueError, tf.errors.OpError) as error:
+                reason = "it is not a readable image" if isinstance(error, tf.errors.OpError) else error
+                raise RunError(f"{image} cannot be read as an image: {reason}") from error
+        return answers
 
 
-def save(
-    model: keras.Model,
-    path: str | Path,
-    class_names: tuple[str, ...],
-    preprocessing: data.Preprocessing,
-) -> None:
-    """Save a model as a `.keras` file that also holds class names and preprocessing.
+def of_training(training: Training) -> SavedModel:
+    """Return what a training has trained, with the facts that its predictions need."""
+    return SavedModel(
+        training.model,
+        tuple(training.data_set.class_names),
+        training.plan.evaluation,
+        training.recipe.task,
+        tuple(getattr(training.data_set, "palette", ())),
+        training.recipe.anchor_size,
+    )
 
-    `keras.models.load_model` reads the file as any other: both stand in a member of their own.
+
+def save(saved: SavedModel, path: str | Path) -> None:
+    """Save a model as a `.keras` file that also holds what its predictions mean.
+
+    `keras.models.load_model` reads the file as any other: all that stands in a member of its own.
 
     Args:
-        model: The classifier.
+        saved: The model and its facts.
         path: The file; an old one is replaced in one go.
-        class_names: The name of each class, in the order of the outputs.
-        preprocessing: How an image becomes an input.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        model.save(temporary)
+        saved.model.save(temporary)
         facts = {
-            "class_names": class_names,
-            "preprocessing": data.preprocessing_config(preprocessing),
+            "task": saved.task_name,
+            "class_names": saved.class_names,
+            "preprocessing": data.preprocessing_config(saved.preprocessing),
+            "palette": saved.palette,
+            "anchor_size": saved.anchor_size,
         }
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_MEMBER, json.dumps(facts))
@@ -106,9 +129,21 @@ def load(path: str | Path) -> SavedModel:
             if _MEMBER not in archive.namelist():
                 raise RunError(f"{path} has no class names: keras-tricks did not write it.")
             facts = json.loads(archive.read(_MEMBER))
+        if facts.get("task") == "detection":
+            # The layers of a detector are keras-hub's, which must be known.
+            importlib.import_module("keras_tricks.models.hub")
         model = keras.models.load_model(path, compile=False)
+    except ImportError as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
     except FileNotFoundError as error:
         raise RunError(f"There is no model {path}.") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
-    return SavedModel(model, tuple(facts["class_names"]), data.preprocessing_from_config(facts["preprocessing"]))
+    return SavedModel(
+        model,
+        tuple(facts["class_names"]),
+        data.preprocessing_from_config(facts["preprocessing"]),
+        facts.get("task", "classification"),
+        tuple(tuple(color) for color in facts.get("palette", ())),
+        facts.get("anchor_size", 4.0),
+    )

@@ -203,9 +203,11 @@ def _run(
         steps_per_epoch=training.facts.steps_per_epoch,
         position=position,
         input_wait=wait,
+        monitor=training.task.facts.metric,
     )
     unreadable = UnreadableImages(training.data_set, writer)
-    callbacks: list[keras.callbacks.Callback] = [logger, unreadable, *training.callbacks, checkpoint]
+    measuring = training.task.callbacks(training)
+    callbacks: list[keras.callbacks.Callback] = [*measuring, logger, unreadable, *training.callbacks, checkpoint]
     if recipe.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(writer.directory / "tensorboard")))
     if progress is not None:

@@ -11,13 +11,12 @@ from typing import Any
 
 import keras
 
-from keras_tricks import data, models, optimizers, weights
+from keras_tricks import data, optimizers
 from keras_tricks.callbacks import AverageInModel, Position, StatisticsAveraging
-from keras_tricks.data_plan import DataPlan
 from keras_tricks.distribute import ReplicaModel, Replicas, choose_replicas
 from keras_tricks.distribute.multi_worker import Team
-from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.tasks import Task, task_of
 from keras_tricks.trick import RunFacts, Trick
 from keras_tricks.tricks import TRICKS, Warmup
 
@@ -33,7 +32,7 @@ class Training:
         facts: What the tricks knew.
         replicas: The devices.
         data_set: The images.
-        plan: How they become batches.
+        plan: How they become batches: a `DataPlan`, or that of another task.
         model: The compiled model.
         callbacks: The tricks' own callbacks.
     """
@@ -42,7 +41,7 @@ class Training:
     facts: RunFacts
     replicas: Replicas
     data_set: data.ImageDataSet
-    plan: DataPlan
+    plan: Any
     model: keras.Model
     callbacks: list[keras.callbacks.Callback]
 
@@ -72,8 +71,17 @@ class Training:
 
     def validation_batches(self) -> Any:
         """The validation images, each once."""
-        batch_size = evaluation_batch_size(self.data_set.validation.size, self.recipe.batch_size, self.replicas.count)
-        return data.evaluation_batches(self.data_set, self.plan.evaluation, batch_size)
+        return self.plan.evaluation_batches(self.data_set, self.evaluation_batch_size)
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """How many validation images a batch has."""
+        return evaluation_batch_size(self.data_set.validation.size, self.recipe.batch_size, self.replicas.count)
+
+    @property
+    def task(self) -> Task:
+        """What differs from other tasks."""
+        return task_of(self.recipe.task)
 
     @property
     def averaging(self) -> AverageInModel | None:
@@ -114,9 +122,8 @@ def build(
 
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(policy), replicas.scope():
-        model = _build_model(tricks, facts, recipe.synchronized_batch_norm)
-        if recipe.weights is not None:
-            _load_weights(model, recipe)
+        task = task_of(recipe.task)
+        model = task.build_model(recipe, tricks, facts)
 
         optimizer: Any = optimizers.SGD(
             _learning_rate(recipe, facts),
@@ -127,7 +134,7 @@ def build(
         for trick in tricks:
             optimizer = trick.change_optimizer(optimizer, facts)
 
-        loss: Any = keras.losses.CategoricalCrossentropy(from_logits=True)
+        loss: Any = task.loss(recipe, facts)
         for trick in tricks:
             loss = trick.change_loss(loss, facts)
 
@@ -135,8 +142,8 @@ def build(
             model = trick.change_training(model, facts)
         if replicas.strategy is not None:
             model = ReplicaModel.of(model)
-        model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
-        make_variables(model, facts.classes)
+        model.compile(optimizer=optimizer, **task.compile_arguments(model, loss, facts))
+        make_variables(model, *task.nothing(model, facts))
 
     callbacks = [callback for trick in tricks for callback in trick.callbacks(facts)]
     if replicas.count > 1 and not recipe.synchronized_batch_norm:
@@ -144,7 +151,7 @@ def build(
     return Training(recipe, facts, replicas, data_set, plan, model, callbacks)
 
 
-def plan_data(recipe: Recipe, data_set: data.ImageDataSet, facts: RunFacts) -> DataPlan:
+def plan_data(recipe: Recipe, data_set: data.ImageDataSet, facts: RunFacts) -> Any:
     """Return how the images of a recipe become batches, with its tricks in their order.
 
     Args:
@@ -152,7 +159,7 @@ def plan_data(recipe: Recipe, data_set: data.ImageDataSet, facts: RunFacts) -> D
         data_set: Its data set.
         facts: What the tricks may know.
     """
-    plan = DataPlan(data.preprocessing_for(data_set.facts, facts.image_size))
+    plan = task_of(recipe.task).plan(recipe, data_set, facts)
     for trick in in_order(recipe.tricks):
         plan = trick.change_data(plan, facts)
     return plan
@@ -226,7 +233,15 @@ def load_data(recipe: Recipe) -> data.ImageDataSet:
         RecipeError: It is not there, or cannot be used; the message says why and how to get it.
     """
     try:
-        return data.load(recipe.data, data_dir=recipe.data_dir, seed=recipe.seed, decoded_cache=recipe.decoded_cache)
+        return data.load(
+            recipe.data,
+            data_dir=recipe.data_dir,
+            seed=recipe.seed,
+            decoded_cache=recipe.decoded_cache,
+            classes=recipe.classes or None,
+            ignored=recipe.ignored,
+            sets=recipe.sets,
+        )
     except ValueError as error:
         raise RecipeError(str(error)) from error
 
@@ -236,18 +251,18 @@ def in_order(tricks: tuple[Trick, ...]) -> list[Trick]:
     return sorted(tricks, key=lambda trick: list(TRICKS).index(trick.name))
 
 
-def make_variables(model: keras.Model, classes: int) -> None:
+def make_variables(model: keras.Model, targets: Any, predictions: Any) -> None:
     """Make the variables of a compiled model's optimizer and metrics now.
 
     TensorFlow traces a step that makes some twice, and a checkpoint within an epoch has values for the metrics'.
 
     Args:
-        model: A compiled classifier.
-        classes: Number of classes.
+        model: A compiled model.
+        targets: Those of one image.
+        predictions: Those of one image.
     """
     model.optimizer.build(model.trainable_variables)
-    nothing = keras.ops.zeros((1, classes))
-    model.compute_metrics(x=None, y=nothing, y_pred=nothing)
+    model.compute_metrics(x=None, y=targets, y_pred=predictions)
     model.reset_metrics()
 
 
@@ -280,33 +295,6 @@ def _learning_rate(recipe: Recipe, facts: RunFacts) -> Any:
     for trick in in_order(recipe.tricks):
         learning_rate = trick.change_learning_rate(learning_rate, facts)
     return learning_rate
-
-
-def _build_model(tricks: list[Trick], facts: RunFacts, synchronized_batch_norm: bool) -> keras.Model:
-    model = model_facts(facts.model)
-    arguments: dict[str, Any] = {
-        "input_shape": (facts.image_size, facts.image_size, 3),
-        "classes": facts.classes,
-        "classifier_activation": None,
-    }
-    if "resnet_variants" in model.features:
-        arguments["variant"] = "A"
-    if "nf" in model.features:
-        # The stem is that of the training images, also where a trick lets the model take others.
-        arguments["small_images"] = facts.image_size <= LARGEST_SMALL_IMAGE
-    if "batch_norm" in model.features and facts.replicas > 1:
-        arguments["synchronized_batch_norm"] = synchronized_batch_norm
-    for trick in tricks:
-        arguments = trick.change_model(arguments, facts)
-    return getattr(models, model.builder)(**arguments)
-
-
-def _load_weights(model: keras.Model, recipe: Recipe) -> None:
-    try:
-        weights.load(model, recipe.weights, head=recipe.weights_head)
-    except (ImportError, OSError, ValueError) as error:
-        way_out = " In a recipe that is weights_head=False, or --new-head." if "head=False" in str(error) else ""
-        raise RecipeError(f"weights={recipe.weights} cannot be loaded into {recipe.model}: {error}{way_out}") from error
 
 
 @contextmanager

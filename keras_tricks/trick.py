@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD
+from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD, Task
+from keras_tricks.task_facts import ALL_TASKS
 
 Stage = Literal[
     "data",
@@ -95,6 +96,7 @@ class Trick(BaseModel):
         group: The heading under which it is listed.
         needs: Names of tricks, or of features of a model (see `FEATURES`), without which it cannot work.
         conflicts: Names of tricks that cannot be on with it.
+        tasks: The tasks that it is for; all by default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
@@ -104,6 +106,7 @@ class Trick(BaseModel):
     group: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     conflicts: ClassVar[frozenset[str]] = frozenset()
+    tasks: ClassVar[frozenset[Task]] = ALL_TASKS
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from keras_tricks import Recipe, RecipeError, data, tricks
-from keras_tricks.preview import draw_contact_sheet, label_text, sample_images
+from keras_tricks.label_text import label_text
+from keras_tricks.preview import draw_contact_sheet, sample_images
 
 DIGITS = Recipe(name="digits_run", data="digits", batch_size=32)
 
@@ -51,9 +52,9 @@ def test_training_images_are_those_of_the_stream_with_mixed_labels(digits):
 def test_growing_images_are_shown_as_in_the_first_epoch(digits):
     recipe = DIGITS.changed(epochs=4, tricks=(tricks.ProgressiveResizing(),))
     sample = sample_images(recipe, 8, data_set=digits)
-    assert sample.images.shape == (8, 8, 8, 3)
+    assert np.shape(sample.images) == (8, 8, 8, 3)
     assert sample.about == "digits_run · 8 px, growing to 16 px · training images, progressive_resizing"
-    assert sample_images(recipe, 8, validation=True, data_set=digits).images.shape == (8, 16, 16, 3)
+    assert np.shape(sample_images(recipe, 8, validation=True, data_set=digits).images) == (8, 16, 16, 3)
 
 
 def test_a_sheet_is_a_png_of_all_images(digits, tmp_path):

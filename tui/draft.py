@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from keras_tricks.data_facts import Task
 from keras_tricks.memory_estimate import MemoryEstimate, estimate_memory
 from keras_tricks.presets import change, command
 from keras_tricks.recipe import Problem, Recipe, RecipeError
@@ -46,6 +47,14 @@ class Draft:
     def argv(self) -> list[str]:
         """The words of the equivalent command."""
         return shlex.split(self.command())
+
+    @property
+    def task(self) -> Task:
+        """The task of its data; classification while there are no such data."""
+        try:
+            return self.recipe.task
+        except ValueError:
+            return "classification"
 
     def command(self) -> str:
         """Return the equivalent command, without values that are wrong."""

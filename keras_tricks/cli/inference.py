@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from keras_tricks.cli.options import (
     say,
 )
 from keras_tricks.runs import RunError, StorageError, find_run, schema
+
+if TYPE_CHECKING:
+    from keras_tricks.tasks import Answer
 
 _Name = Annotated[str, typer.Argument(help="A run's id, a unique part of it, its directory, or `last`.")]
 
@@ -49,10 +52,9 @@ def evaluate(
         raise RunError(f"The plot is a PNG file. Expected a name that ends in .png. Received: {plot}")
     with quiet_import():
         from keras_tricks import train as trainer
-        from keras_tricks.predicting import predict_validation
     training = trainer.trained(found.directory)
-    values = training.model.evaluate(training.validation_batches(), verbose=0, return_dict=True)
-    predictions = predict_validation(training)
+    values = training.task.evaluate(training)
+    predictions = training.task.gather(training)
     if predictions.calibration is not None and predictions.calibration.error is not None:
         values["calibration_error"] = predictions.calibration.error
     try:
@@ -60,13 +62,13 @@ def evaluate(
     except StorageError as error:
         say(f"warning: {error}")
     if as_json:
-        document = {"id": found.id, "images": predictions.images, **values}
+        document = {"id": found.id, "images": training.data_set.validation.size, **values}
         print_json({**document, **confusion_document(predictions)} if confusion else document)
     else:
         print_table(
             ("metric", "value"),
             [(name, f"{value:.4f}") for name, value in values.items()],
-            title=f"{found.id} on {predictions.images} validation images",
+            title=f"{found.id} on {training.data_set.validation.size} validation images",
         )
         if confusion:
             print_confusion(predictions)
@@ -79,11 +81,15 @@ def evaluate(
 def predict(
     run: _Name,
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="How many classes or boxes to show.")] = 5,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where to draw boxes and masks; the run's own pictures."),
+    ] = None,
     runs_dir: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Classify images and show the most likely classes."""
+    """Say what is in images: their most likely classes, or boxes or masks, which are also drawn."""
     found = find_run(runs_root(runs_dir), run)
     model_file = found.directory / schema.MODEL_FILE
     if not model_file.exists():
@@ -93,15 +99,46 @@ def predict(
         raise RunError(f"There is no image file {', '.join(missing)}.")
     with quiet_import():
         from keras_tricks import saved_model
-    answers = saved_model.load(model_file).predict(images, top)
+    saved = saved_model.load(model_file)
+    answers = saved.predict(images, top)
+    folder = found.directory / schema.PICTURES / "predicted" if output is None else output
+    pictures = _write_pictures(folder, images, answers)
     if as_json:
-        print_json([{"image": str(image), "classes": answer} for image, answer in zip(images, answers, strict=True)])
+        print_json(
+            [
+                {"image": str(image), saved.task.findings: list(answer.findings)}
+                | ({} if picture is None else {"picture": str(picture)})
+                for image, answer, picture in zip(images, answers, pictures, strict=True)
+            ]
+        )
         return
+    nothing = ("nothing", *[""] * (len(saved.task.columns) - 1))
     print_table(
-        ("image", "class", "probability"),
+        ("image", *saved.task.columns),
         [
-            (str(image) if place == 0 else "", guess["class"], f"{guess['probability']:.4f}")
+            (str(image) if place == 0 else "", *row)
             for image, answer in zip(images, answers, strict=True)
-            for place, guess in enumerate(answer)
+            for place, row in enumerate(answer.rows or (nothing,))
         ],
     )
+    for picture in pictures:
+        if picture is not None:
+            say(f"drawn into {picture}")
+
+
+def _write_pictures(folder: Path, images: list[Path], answers: list[Answer]) -> list[Path | None]:
+    """Write the pictures of answers, each by the name of its image, and return their paths."""
+    from keras_tricks.picture_files import write_picture
+
+    written: list[Path | None] = []
+    names: set[str] = set()
+    for image, answer in zip(images, answers, strict=True):
+        if answer.picture is None:
+            written.append(None)
+            continue
+        number, name = 2, image.stem
+        while name in names:
+            number, name = number + 1, f"{image.stem}-{number}"
+        names.add(name)
+        written.append(write_picture(answer.picture, folder / f"{name}.png"))
+    return written

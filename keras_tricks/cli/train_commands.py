@@ -35,7 +35,7 @@ from keras_tricks.cli.recipe_options import (
 )
 from keras_tricks.cluster import Workers, find_workers
 from keras_tricks.memory_estimate import as_text, estimate_memory
-from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.recipe import Recipe, RecipeError, has_field
 from keras_tricks.runs import Run, RunError, RunWriter, create_run, start
 
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and print the recipe; train nothing.")]
@@ -216,12 +216,15 @@ def _print_plan(recipe: Recipe) -> None:
     out = console()
     for field in Recipe.model_fields:
         value = getattr(recipe, field)
-        if field != "tricks" and value not in (None, ""):
+        if field != "tricks" and value not in (None, "", ()) and has_field(recipe.task, field):
             out.print(f"{field:14} {value}", markup=False)
     out.print(f"{'image_size':14} {recipe.resolved_image_size()} px", markup=False)
     for trick in recipe.tricks:
         settings = "  ".join(f"{name} {value}" for name, value in trick.arguments().items())
         out.print(f"{'trick':14} {trick.name:18} {settings}".rstrip(), markup=False)
+    if recipe.task != "classification":
+        # What the heads of others keep is not known.
+        return
     memory = estimate_memory(recipe)
     parts = ", ".join(f"{name} {as_text(size)}" for name, size in memory.parts().items())
     out.print(f"{'parameters':14} {memory.parameters}", markup=False)

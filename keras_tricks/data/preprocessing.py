@@ -276,19 +276,35 @@ def preprocessing_for(facts: DataFacts, image_size: int | None = None) -> Prepro
     )
 
 
-def preprocessing_config(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Return a preprocessing as a value that JSON can hold; `preprocessing_from_config` reads it."""
+def pixels_of(images: np.ndarray, preprocessing: Any) -> np.ndarray:
+    """Return normalised images as uint8 pixels.
+
+    Args:
+        images: Float32 images (batch, height, width, 3).
+        preprocessing: What normalised them.
+    """
+    pixels = images * np.array(preprocessing.std, np.float32) + np.array(preprocessing.mean, np.float32)
+    return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
+
+
+def preprocessing_config(preprocessing: Any) -> dict[str, Any]:
+    """Return a preprocessing, of whatever task, as a value that JSON can hold; `preprocessing_from_config` reads it."""
     return {"kind": type(preprocessing).__name__, **asdict(preprocessing)}
 
 
-def preprocessing_from_config(config: dict[str, Any]) -> Preprocessing:
+def preprocessing_from_config(config: dict[str, Any]) -> Any:
     """Return the preprocessing that `preprocessing_config` has described.
 
     Raises:
         ValueError: If the kind or an argument is unknown.
     """
+    # They are made of what stands here.
+    from keras_tricks.data.detection import DetectionPreprocessing
+    from keras_tricks.data.segmentation import SegmentationPreprocessing
+
     arguments = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    kinds = {kind.__name__: kind for kind in (SmallImagePreprocessing, ImageNetPreprocessing)}
+    every = (SmallImagePreprocessing, ImageNetPreprocessing, DetectionPreprocessing, SegmentationPreprocessing)
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in every}
     try:
         return kinds[arguments.pop("kind")](**arguments)
     except (KeyError, TypeError) as error:

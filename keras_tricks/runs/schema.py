@@ -24,6 +24,7 @@ MODEL_FILE = "model.keras"
 PREDICTIONS_FILE = "predictions.npz"
 CHECKPOINTS = "checkpoints"
 PLOTS = "plots"
+PICTURES = "pictures"
 
 State = Literal["queued", "starting", "running", "stopped", "finished", "failed", "lost", "quiet"]
 TERMINAL_STATES: frozenset[str] = frozenset({"stopped", "finished", "failed"})

@@ -17,15 +17,18 @@ from keras_tricks.tricks.distillation import Distillation
 from keras_tricks.tricks.gradient_accumulation import GradientAccumulation
 from keras_tricks.tricks.gradient_clipping import GradientClipping
 from keras_tricks.tricks.head_dropout import HeadDropout
+from keras_tricks.tricks.head_learning_rate import HeadLearningRate
 from keras_tricks.tricks.label_smoothing import LabelSmoothing
 from keras_tricks.tricks.linear_scaling import LinearScaling
 from keras_tricks.tricks.mixed_precision import MixedPrecision
 from keras_tricks.tricks.mixup import Mixup
 from keras_tricks.tricks.no_bias_decay import NoBiasDecay
 from keras_tricks.tricks.pca_noise import PcaNoise
+from keras_tricks.tricks.poly_decay import PolyDecay
 from keras_tricks.tricks.progressive_resizing import ProgressiveResizing
 from keras_tricks.tricks.rand_augment import RandAugment
 from keras_tricks.tricks.random_resized_crop import RandomResizedCrop
+from keras_tricks.tricks.random_scale import RandomScale
 from keras_tricks.tricks.repeated_augmentation import RepeatedAugmentation
 from keras_tricks.tricks.resnet_variant import ResnetVariant
 from keras_tricks.tricks.sharpness_aware import SharpnessAware
@@ -42,10 +45,12 @@ TRICKS: dict[str, type[Trick]] = {
         LinearScaling,
         CosineDecay,
         StepDecay,
+        PolyDecay,
         Warmup,
         ProgressiveResizing,
         ZeroGamma,
         NoBiasDecay,
+        HeadLearningRate,
         AdaptiveGradientClipping,
         GradientClipping,
         MixedPrecision,
@@ -54,6 +59,7 @@ TRICKS: dict[str, type[Trick]] = {
         HeadDropout,
         LabelSmoothing,
         RandomResizedCrop,
+        RandomScale,
         ColorJitter,
         PcaNoise,
         RandAugment,
@@ -94,15 +100,18 @@ __all__ = [
     "GradientAccumulation",
     "GradientClipping",
     "HeadDropout",
+    "HeadLearningRate",
     "LabelSmoothing",
     "LinearScaling",
     "MixedPrecision",
     "Mixup",
     "NoBiasDecay",
     "PcaNoise",
+    "PolyDecay",
     "ProgressiveResizing",
     "RandAugment",
     "RandomResizedCrop",
+    "RandomScale",
     "RepeatedAugmentation",
     "ResnetVariant",
     "SharpnessAware",

@@ -17,7 +17,7 @@ class CosineDecay(Trick):
 
     source: ClassVar = Source(BAG_OF_TRICKS, "5.1", BAG_OF_TRICKS_URL)
     group: ClassVar = "Schedule"
-    conflicts: ClassVar = frozenset({"step_decay"})
+    conflicts: ClassVar = frozenset({"poly_decay", "step_decay"})
 
     final_fraction: float = Field(0.0, ge=0, lt=1, description="Share of the full rate that is left at the end.")
 

@@ -22,6 +22,7 @@ class Cutmix(Trick):
         "https://arxiv.org/abs/1905.04899",
     )
     group: ClassVar = "Regularization"
+    tasks: ClassVar = frozenset({"classification"})
 
     alpha: float = Field(1.0, ge=0, le=10, description="Parameter of the Beta distribution; 0 pastes nothing.")
     per_image: bool = Field(False, description="Draw a box for each image, not for the batch, as NFNets do.")

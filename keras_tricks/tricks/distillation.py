@@ -21,6 +21,7 @@ class Distillation(Trick):
 
     source: ClassVar = Source(BAG_OF_TRICKS, "5.3", BAG_OF_TRICKS_URL)
     group: ClassVar = "Regularization"
+    tasks: ClassVar = frozenset({"classification"})
 
     teacher: str | None = Field(
         None,

@@ -19,6 +19,7 @@ class HeadDropout(Trick):
     source: ClassVar = Source(NFNETS, "A", NFNETS_URL)
     group: ClassVar = "Regularization"
     needs: ClassVar = frozenset({"classifier_dropout"})
+    tasks: ClassVar = frozenset({"classification"})
 
     rate: float | None = Field(
         None, ge=0, lt=1, description="Share of features to drop; the model's published one if unset."

@@ -27,6 +27,7 @@ class ProgressiveResizing(Trick):
         "https://arxiv.org/abs/2104.00298",
     )
     group: ClassVar = "Schedule"
+    tasks: ClassVar = frozenset({"classification"})
 
     initial_size: int | None = Field(
         None, ge=8, le=2048, description="Height and width at first, in pixels; half of the image size if unset."

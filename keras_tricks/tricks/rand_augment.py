@@ -25,6 +25,7 @@ class RandAugment(Trick):
         "https://arxiv.org/abs/1909.13719",
     )
     group: ClassVar = "Augmentation"
+    tasks: ClassVar = frozenset({"classification"})
 
     layers: int = Field(4, ge=0, le=16, description="Operations on each image; 0 changes nothing.")
     magnitude: float | None = Field(

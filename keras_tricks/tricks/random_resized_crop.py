@@ -19,6 +19,7 @@ class RandomResizedCrop(Trick):
 
     source: ClassVar = Source(BAG_OF_TRICKS, "2.1", BAG_OF_TRICKS_URL)
     group: ClassVar = "Augmentation"
+    tasks: ClassVar = frozenset({"classification"})
 
     min_area: float = Field(0.08, gt=0, le=1, description="Least share of the image's area; the largest is 1.")
     aspect: float = Field(4 / 3, ge=1, le=10, description="Largest ratio of the longer to the shorter side.")

@@ -22,6 +22,7 @@ class RepeatedAugmentation(Trick):
         "https://arxiv.org/abs/2105.13343",
     )
     group: ClassVar = "Augmentation"
+    tasks: ClassVar = frozenset({"classification"})
 
     repeats: int = Field(4, ge=1, le=64, description="Copies of each image in a batch; 1 changes nothing.")
 

@@ -17,7 +17,7 @@ class StepDecay(Trick):
 
     source: ClassVar = Source(BAG_OF_TRICKS, "2.1", BAG_OF_TRICKS_URL)
     group: ClassVar = "Schedule"
-    conflicts: ClassVar = frozenset({"cosine_decay"})
+    conflicts: ClassVar = frozenset({"cosine_decay", "poly_decay"})
 
     epochs: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (30, 60, 90), min_length=1, description="Epochs at which the rate drops."

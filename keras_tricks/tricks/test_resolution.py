@@ -17,6 +17,7 @@ class TestResolution(Trick):
 
     source: ClassVar = Source(NFNETS, "A", NFNETS_URL)
     group: ClassVar = "Evaluation"
+    tasks: ClassVar = frozenset({"classification"})
 
     image_size: int | None = Field(
         None, ge=8, le=2048, description="Height and width in pixels; the model's published ones if unset."

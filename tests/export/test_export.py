@@ -53,7 +53,7 @@ def make_run(root, model, policy="float32", data_name="digits"):
         if weight.name in ("gain", "gamma", "moving_variance", "skip_gain"):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
     preprocessing = data.SmallImagePreprocessing(image_size=SIZE, mean=(78.0,) * 3, std=(96.0,) * 3)
-    saved_model.save(network, directory / "model.keras", CLASSES, preprocessing)
+    saved_model.save(saved_model.SavedModel(network, CLASSES, preprocessing), directory / "model.keras")
     return directory
 
 

@@ -133,13 +133,13 @@ def image_folder(tmp_path):
 
 def test_the_accuracy_is_that_of_evaluate_on_one_device_and_on_two(two_replicas):
     from keras_tricks import data, train
-    from keras_tricks.predicting import predict_validation
+    from keras_tricks.tasks import task_of
 
     digits = data.load("digits")
     for replicas in (1, 2):
         training = train.build(RECIPE.changed(replicas=replicas), digits)
         values = training.model.evaluate(training.validation_batches(), verbose=0, return_dict=True)
-        read = predict_validation(training)
+        read = task_of("classification").gather(training)
         assert read.images == 360
         assert read.accuracy == pytest.approx(values["accuracy"], abs=1e-6)
     worst = read.worst[0]
@@ -150,9 +150,9 @@ def test_the_accuracy_is_that_of_evaluate_on_one_device_and_on_two(two_replicas)
 
 def test_images_of_files_are_named(image_folder):
     from keras_tricks import train
-    from keras_tricks.predicting import predict_validation
+    from keras_tricks.tasks import task_of
 
-    read = predict_validation(train.build(RECIPE.changed(data=f"folder:{image_folder}", batch_size=4)))
+    read = task_of("classification").gather(train.build(RECIPE.changed(data=f"folder:{image_folder}", batch_size=4)))
     assert len(read.worst) == 12
     for image in read.worst:
         name = NAMES[image.true]

@@ -29,7 +29,7 @@ def saved_teacher(path, image_size=8, policy="float32", class_names=DIGITS, **no
     )
     keras.config.set_dtype_policy("float32")
     preprocessing = data.SmallImagePreprocessing(image_size=image_size, **normalization)
-    saved_model.save(model, path, class_names, preprocessing)
+    saved_model.save(saved_model.SavedModel(model, class_names, preprocessing), path)
     return model, preprocessing
 
 

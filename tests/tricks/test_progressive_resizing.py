@@ -124,7 +124,9 @@ def test_a_teacher_of_one_size_sees_the_images_at_that_size(digits, tmp_path):
 
     path = tmp_path / "teacher.keras"
     network = models.ResNet20(input_shape=(16, 16, 3), classifier_activation=None)
-    saved_model.save(network, path, tuple("0123456789"), data.SmallImagePreprocessing(image_size=16))
+    saved_model.save(
+        saved_model.SavedModel(network, tuple("0123456789"), data.SmallImagePreprocessing(image_size=16)), path
+    )
     training = train.build(recipe(tricks.Distillation(teacher=str(path))), digits)
     training.model.run_eagerly = True
     losses = training.model.fit(training.training_batches(), steps_per_epoch=STEPS, epochs=4, verbose=0).history["loss"]

@@ -1,5 +1,7 @@
 """What each trick does to the objects of its stages, against the papers' formulas, and at zero strength."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -54,6 +56,18 @@ def test_cosine_decay_is_the_papers_over_the_steps_after_the_warmup(warmup_steps
 def test_cosine_decay_keeps_a_final_fraction():
     schedule = tricks.CosineDecay(final_fraction=0.25).change_learning_rate(0.4, facts())
     assert rates(schedule, [120])[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("warmup_steps", "power"), [(0, 0.9), (30, 0.9), (0, 2.0)])
+def test_poly_decay_is_the_papers_over_the_steps_after_the_warmup(warmup_steps, power):
+    schedule = tricks.PolyDecay(power=power).change_learning_rate(0.4, facts(warmup_steps=warmup_steps))
+    total = 120 - warmup_steps
+    steps = np.arange(total + 1)
+    np.testing.assert_allclose(rates(schedule, steps), 0.4 * (1 - steps / total) ** power, rtol=1e-5, atol=1e-7)
+
+
+def test_poly_decay_of_a_run_of_warmup_alone_changes_nothing():
+    assert tricks.PolyDecay().change_learning_rate(0.4, facts(warmup_steps=120)) == 0.4
 
 
 @pytest.mark.parametrize("warmup_epochs", [0, 2])
@@ -140,6 +154,41 @@ def test_no_bias_decay_leaves_all_but_kernels_alone():
 def test_no_bias_decay_without_decay_changes_nothing():
     optimizer = optimizers.SGD(0.1, weight_decay=0.0)
     assert not step_without_gradient(tricks.NoBiasDecay().change_optimizer(optimizer, facts()), small_resnet())
+
+
+NETWORKS = {
+    "resnet": (small_resnet, "predictions/"),
+    "nfnet": (lambda: models.NFNetTiny(input_shape=(16, 16, 3), classes=4), "predictions/"),
+    "mobilenet": (lambda: models.MobileNet(input_shape=(32, 32, 3), classes=4), "predictions/"),
+    "inception": (lambda: models.InceptionV3(input_shape=(75, 75, 3), classes=4), "predictions/"),
+    "fcn": (lambda: models.FCN(small_backbone("resnet20"), classes=4), r"(auxiliary_)?(head_|predictions)"),
+    "deeplab": (lambda: models.DeepLabV3Plus(small_backbone("nf_resnet20"), classes=4), r"(?!stem_|stage)"),
+}
+
+
+def small_backbone(name):
+    return models.backbone(name, input_shape=(16, 16, 3))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_head_learning_rate_moves_what_is_not_the_backbones_further(network):
+    build, head = NETWORKS[network]
+    model = build()
+    for weight in model.trainable_weights:
+        weight.assign(np.full(weight.shape, 0.5))
+    plain = optimizers.SGD(0.1, momentum=0.0, nesterov=False, weight_decay=0.01)
+    moved = step_without_gradient(tricks.HeadLearningRate(multiplier=20.0).change_optimizer(plain, facts()), model)
+    assert moved.keys() == {weight.path for weight in model.trainable_weights}
+    of_head = {path for path in moved if re.match(head, path)}
+    assert of_head and of_head != moved.keys()
+    for path, factor in moved.items():
+        assert factor == pytest.approx(1 - 0.1 * 0.01 * (20 if path in of_head else 1), abs=1e-6), path
+
+
+def test_head_learning_rate_of_the_same_rate_changes_nothing():
+    plain = optimizers.SGD(0.1, weight_decay=0.01)
+    changed = tricks.HeadLearningRate(multiplier=1.0).change_optimizer(plain, facts())
+    assert step_without_gradient(changed, small_resnet()) == step_without_gradient(plain, small_resnet())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -12,7 +12,7 @@ from textual.widgets import Label
 
 from keras_tricks.memory_estimate import as_text
 from keras_tricks.model_facts import MODELS
-from keras_tricks.recipe import Recipe
+from keras_tricks.recipe import Recipe, has_field
 from tui.draft import PRECISION, PRECISIONS, Draft
 from tui.widgets.editors import ChoiceEditor, Editor, MenuEditor, editor_for
 from tui.widgets.recipe_list import RecipeList
@@ -83,12 +83,16 @@ class SetupPanel(VerticalScroll, can_focus=False):
         self.border_subtitle = (
             f"{memory.parameters / 1e6:.2f} M · about {as_text(memory.total)}" if memory is not None else ""
         )
+        task = draft.task
         for row in self.query(FieldRow):
             row.show(draft.text(row.where), row.where in wrong)
+            # A field of other tasks is shown where it has a value that is wrong here.
+            row.display = row.where == PRECISION or has_field(task, row.where) or row.where in wrong
 
     def action_step(self, direction: int) -> None:
         """Go to the next field, or to the one before."""
-        stops: list[Widget] = [self.query_one("#recipes"), *(row.editor for row in self.query(FieldRow))]
+        rows = [row for row in self.query(FieldRow) if row.display]
+        stops: list[Widget] = [self.query_one("#recipes"), *(row.editor for row in rows)]
         place = stops.index(self.screen.focused) if self.screen.focused in stops else 0
         stops[max(0, min(len(stops) - 1, place + direction))].focus()
 

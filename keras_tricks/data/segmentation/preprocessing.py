@@ -70,10 +70,17 @@ class SegmentationPreprocessing(PlacedPreprocessing):
     def prepare(self, image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return an evaluation image (height, width, 3) and its mask (height, width), with sides of whole strides."""
         pixels = self._decoded(image, mask)
+        size = -(-self.evaluated_size(tf.shape(pixels)) // self.output_stride) * self.output_stride
         scale = self._base(tf.shape(pixels))
-        own = tf.cast(tf.round(tf.cast(tf.shape(pixels)[:2], tf.float32) * scale), tf.int32)
-        size = -(-own // self.output_stride) * self.output_stride
         return self._pair(pixels, mask, Placement(scale, tf.zeros(2), size, tf.constant(False)), (None, None))
+
+    def evaluated_size(self, shape: tf.Tensor) -> tf.Tensor:
+        """Return height and width in pixels that an evaluation image has before pixels are added to it.
+
+        Args:
+            shape: Shape of the stored image, of which height and width come first.
+        """
+        return tf.cast(tf.round(tf.cast(shape[:2], tf.float32) * self._base(shape)), tf.int32)
 
     def blank(self, sides: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what stands for an image that cannot be read: the mean colour, ignored.
