@@ -90,7 +90,9 @@ class LocalJob:
 class SlurmLauncher:
     """Train cells as an array of SLURM jobs, one each.
 
-    A run whose job waits or works already, as after an `ablate` that was killed, gets no second one.
+    A run whose job waits or works already, as after an `ablate` that was killed, gets no second one: submitit's own
+    records say which run a job is of. Where `ablate` is killed between SLURM's answer and the record, the job waits a
+    minute for the record, and ends without having touched its run.
 
     The folder of the runs must be on a file system that all nodes share. A job that is preempted, or that runs out of
     its time, writes a checkpoint and is queued again.
@@ -145,32 +147,36 @@ class SlurmLauncher:
         """Submit runs as one array, but for those that have their job already.
 
         Raises:
-            RunError: SLURM takes none, or the jobs cannot be noted.
+            RunError: SLURM takes none, or the folder cannot be written.
         """
-        jobs: dict[str, Job] = {run.id: job for run in runs if (job := self._job_of(run)) is not None}
+        submitted = self._submitted()
+        jobs: dict[str, Job] = {
+            run.id: job for run in runs if (job := self._job_at_work(submitted.get(_directory(run)))) is not None
+        }
         new = [run for run in runs if run.id not in jobs]
         if not new:
             return [jobs[run.id] for run in runs]
         try:
             with _not_interrupted() if self._cluster == "slurm" else contextlib.nullcontext():
                 with self._executor.batch():
-                    submitted = [self._executor.submit(self._train, str(run.directory.resolve())) for run in new]
-                for run, job in zip(new, submitted, strict=True):
-                    self._note_of(run).write_text(job.job_id)
-                    jobs[run.id] = SlurmJob(job)
+                    new_jobs = [self._executor.submit(self._train, _directory(run)) for run in new]
+                jobs |= {run.id: SlurmJob(job) for run, job in zip(new, new_jobs, strict=True)}
         except (OSError, self._submitit.core.utils.FailedJobError) as error:
             raise RunError(f"The jobs cannot be submitted: {' '.join(str(error).split())}") from error
         return [jobs[run.id] for run in runs]
 
-    def _note_of(self, run: Run) -> Path:
-        """The file that says which job a run has."""
-        return self._folder / f"{run.id}.job"
+    def _submitted(self) -> dict[str, str]:
+        """The number of the last job that was submitted for each run, by the run's directory."""
+        found: dict[str, str] = {}
+        ending = "_submitted.pkl"
+        for record in sorted(self._folder.glob(f"*{ending}"), key=lambda path: path.stat().st_mtime):
+            [directory] = self._submitit.core.utils.DelayedSubmission.load(record).args
+            found[directory] = record.name.removesuffix(ending)
+        return found
 
-    def _job_of(self, run: Run) -> Job | None:
-        """The job of a run that waits or works, if there is one."""
-        try:
-            number = self._note_of(run).read_text()
-        except OSError:
+    def _job_at_work(self, number: str | None) -> Job | None:
+        """The job of a number, if it waits or works."""
+        if number is None:
             return None
         if self._cluster == "slurm":
             job = self._submitit.SlurmJob(self._folder, number)
@@ -181,6 +187,10 @@ class SlurmLauncher:
             if str(self._folder) in " ".join(process.cmdline()):
                 return LocalJob(process)
         return None
+
+
+def _directory(run: Run) -> str:
+    return str(run.directory.resolve())
 
 
 @contextmanager

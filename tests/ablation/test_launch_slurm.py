@@ -72,7 +72,16 @@ def test_a_preempted_job_writes_a_checkpoint_and_goes_on(make):
 
 
 LAUNCH = """
-import sys
+import contextlib, os, signal, sys
+import submitit
+batch = submitit.AutoExecutor.batch
+@contextlib.contextmanager
+def killed_after_it(executor):
+    with batch(executor):
+        yield
+    os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[3] == "as soon as they are submitted":
+    submitit.AutoExecutor.batch = killed_after_it
 from test_launch_slurm import Grid, GridRunner, RECIPE, Silent, pending, variants
 grid = Grid(sys.argv[1], variants(RECIPE, "stack", (0,)), "stack", "quickstart")
 GridRunner(grid.make_runs(grid.cells()), pending(grid, sys.argv[2]), Silent()).run()
@@ -92,22 +101,24 @@ def until(condition):
         time.sleep(0.05)
 
 
-def test_jobs_that_wait_when_their_ablate_is_killed_are_not_submitted_again(tmp_path):
+@pytest.mark.parametrize("when", ["as soon as they are submitted", "later"])
+def test_jobs_that_wait_when_their_ablate_is_killed_are_not_submitted_again(tmp_path, when):
     root, gate = tmp_path / "runs", tmp_path / "gate"
     folder = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{folder.parent}"}
-    killed = subprocess.Popen([sys.executable, "-c", LAUNCH, root, gate], env=environment, start_new_session=True)
+    command = [sys.executable, "-c", LAUNCH, root, gate, when]
+    killed = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         grid = Grid(root, variants(RECIPE, "stack", (0,)), "stack", "quickstart")
-        until(lambda: len(list(grid.folder.glob("slurm/*.job"))) == 2)
-        killed.kill()
-        killed.wait()
+        until(lambda: len(list(grid.folder.glob("slurm/*submitted.pkl"))) == 2)
+        if when == "later":
+            killed.kill()
+        assert killed.wait(60) == -signal.SIGKILL
         assert [cell.action for cell in grid.cells()] == ["train", "train"]
-        jobs = {path.read_text() for path in grid.folder.glob("slurm/*.job")}
+        jobs = set(grid.folder.glob("slurm/*submitted.pkl"))
         threading.Timer(1.0, gate.touch).start()
         assert GridRunner(grid.make_runs(grid.cells()), pending(grid, gate), Silent()).run()
-        assert {path.read_text() for path in grid.folder.glob("slurm/*.job")} == jobs
-        assert len(list(grid.folder.glob("slurm/*submitted.pkl"))) == 2
+        assert set(grid.folder.glob("slurm/*submitted.pkl")) == jobs
         assert [cell.state for cell in grid.cells()] == ["finished", "finished"]
         # What has ended is submitted anew.
         (job,) = pending(grid, gate).begin([grid.cells()[0].run])
