@@ -199,6 +199,12 @@ def test_step_decay_inside_the_warmup_and_after_the_end():
     assert "never comes to epoch 60" in problems["warning", "step_decay.epochs"]
 
 
+def test_a_warmup_wants_a_decay_after_it():
+    assert ("warning", "warmup") in found(Recipe(tricks=(tricks.Warmup(),)))
+    for decay in (tricks.CosineDecay(), tricks.PolyDecay(), tricks.StepDecay()):
+        assert ("warning", "warmup") not in found(Recipe(tricks=(tricks.Warmup(), decay)))
+
+
 def test_warnings_come_after_errors():
     recipe = Recipe(weight_decay=0, batch_size=2000, tricks=(tricks.NoBiasDecay(),))
     assert [problem.level for problem in recipe.problems()] == ["error", "warning"]
