@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,6 +18,9 @@ ACCEPTED = (
 """What a teacher may be, for messages."""
 
 IMAGENET_CLASSES = 1000
+
+_FACTS_MEMBER = "keras_tricks.json"
+"""Where a `.keras` file has its class names; see `saved_model.save`."""
 
 
 class TeacherPlace(NamedTuple):
@@ -87,8 +92,27 @@ def image_size_of_teacher(model: str, image_size: int) -> int:
     return facts.default_image_size if is_small or image_size < facts.min_image_size else image_size
 
 
+def class_names_in(path: str | Path) -> tuple[str, ...] | None:
+    """Return the class names in a `.keras` file, in the order of its logits, without loading the model.
+
+    Args:
+        path: The file.
+
+    Returns:
+        None where the file is damaged, or keras-tricks did not write it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(map(str, json.loads(archive.read(_FACTS_MEMBER))["class_names"]))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
+
+
 def teacher_problem(teacher: str | None, data: str, classes: int | None) -> str | None:
     """Return what is wrong with a teacher, as a sentence that says what to change; None if nothing is known to be.
+
+    Classes are counted here. Their names are compared where the teacher is loaded, as those of most data are known only
+    then.
 
     Args:
         teacher: What a user called it; None if nobody teaches.
@@ -101,7 +125,16 @@ def teacher_problem(teacher: str | None, data: str, classes: int | None) -> str 
         kind, place, model = find_teacher(teacher)
     except ValueError as error:
         return str(error)
-    message = unfit_weights(place, model_facts(model)) if kind == "weights" else None
+    if kind == "file":
+        names = class_names_in(place)
+        if names is None or classes in (None, len(names)):
+            return None
+        shown = f"{', '.join(names[:5])}{', ...' * (len(names) > 5)}"
+        return (
+            f"{teacher} knows {len(names)} classes ({shown}), and {data} has {classes} others. "
+            f"Set distillation.teacher to a network that was trained on {data}."
+        )
+    message = unfit_weights(place, model_facts(model))
     if message is None and place == "imagenet" and classes not in (None, IMAGENET_CLASSES):
         return (
             f"{teacher} knows the {IMAGENET_CLASSES} classes of ImageNet, and {data} has {classes} others. "

@@ -112,6 +112,10 @@ def test_a_teacher_of_mixed_precision_is_float32_and_one_of_other_classes_is_ref
     saved_teacher(path, policy="mixed_float16")
     teacher = load_teacher(str(path), facts()).distillation(20, 0.5).teacher
     assert {layer.compute_dtype for layer in teacher.layers} == {"float32"}
+    assert problem(str(path)) is None
+    assert (
+        "knows 10 classes (0, 1, 2, 3, 4, ...), and cifar100 has 100 others" in problem(str(path), "cifar100").message
+    )
     with pytest.raises(RecipeError, match=r"classes are not those of the data.*Expected: 9, 8"):
         load_teacher(str(path), facts(class_names=DIGITS[::-1]))
     path.write_bytes(b"no model")
