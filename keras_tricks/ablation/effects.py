@@ -12,7 +12,7 @@ from keras_tricks.ablation.statistics import PairedDifference, Spread, paired_di
 from keras_tricks.runs.columns import Value
 from keras_tricks.runs.comparison import ComparedRun, Difference, Table, flat_recipe, recipe_differences
 
-_WHOLE = frozenset({"finished", "quiet"})
+WHOLE = frozenset({"finished", "quiet"})
 """The states of runs that count; `quiet` is all that is known of a training by somebody else."""
 
 
@@ -37,14 +37,14 @@ class Group:
         counted = {}
         for run in self.runs:
             value = run.last(metric)
-            if run.summary.state in _WHOLE and value is not None and math.isfinite(value):
+            if run.summary.state in WHOLE and value is not None and math.isfinite(value):
                 counted[seed_of(run)] = run
         return counted
 
     @property
     def unfinished(self) -> tuple[ComparedRun, ...]:
         """The runs that do not count, because they are not finished."""
-        return tuple(run for run in self.runs if run.summary.state not in _WHOLE)
+        return tuple(run for run in self.runs if run.summary.state not in WHOLE)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from keras_tricks.ablation.effects import Effect, Group, effects, effects_table, group_runs, seed_of
+from keras_tricks.ablation.effects import WHOLE, Effect, Group, effects, effects_table, group_runs, seed_of
 from keras_tricks.ablation.reported_runs import Documents
 from keras_tricks.ablation.statistics import Spread, spread
 from keras_tricks.hardware import hardware_words
@@ -72,7 +72,9 @@ class Report:
 
     @property
     def explanation(self) -> str:
-        """How to read the numbers, in sentences."""
+        """How to read the numbers, in sentences; that there are none, where no run has finished with a value."""
+        if not any(effect.values for effect in self.effects):
+            return f"No run has finished with a value of {self.metric}: there is nothing to compare."
         words = (
             f"{self.metric} is that of the last epoch, mean ± standard deviation over the seeds; best is that of each "
             f"run's best epoch. Differences are to {self.against}, paired by seed, with 95 % intervals of Student's t, "
@@ -190,6 +192,8 @@ def make_report(
     metrics = metrics_of(runs)
     if metric and metric not in metrics:
         raise RunError(no_such_column(metric, metrics))
+    # Runs that failed early have nothing of validation, and may have more than those that count.
+    metrics = metrics_of([run for run in runs if run.summary.state in WHOLE])
     metric = metric or (metrics[0] if metrics else "val_accuracy")
     ablations = {
         (run.summary.facts.ablation or {}).get("id"): run.summary.facts.ablation

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -53,6 +54,28 @@ def runs(design="stack"):
 def differences(name, base):
     seeds = [seed for seed in range(3) if (name, seed) in ACCURACIES and (base, seed) in ACCURACIES]
     return np.array([ACCURACIES[name, seed] - ACCURACIES[base, seed] for seed in seeds])
+
+
+def failed_early(name, seed):
+    """A run that failed in its first epoch: its rows hold the training's running metrics only."""
+    whole = run(name, seed, state="failed", error=f"DivergedError: the loss of {name} is NaN")
+    status = Status(host="here", last={"accuracy": 0.1, "loss": math.nan})
+    return replace(whole, summary=replace(whole.summary, status=status), curves={})
+
+
+def test_where_every_run_failed_nothing_is_compared_and_each_error_told():
+    all_failed = [failed_early(name, seed) for name in NAMES[:2] for seed in (0, 1)]
+    report = make_report(all_failed)
+    assert report.metric == "val_accuracy"
+    assert report.explanation == "No run has finished with a value of val_accuracy: there is nothing to compare."
+    assert [row[-2] for row in report.words().rows] == ["2", "2"]
+    for text in (report.markdown(), html_report(report, {}), *report.missing[-1:]):
+        assert "+ warmup, seed 1: failed: DivergedError: the loss of + warmup is NaN" in text
+    assert "paired by seed" not in report.markdown()
+    # What a failed run has besides does not choose the metric for those that finished.
+    whole = run("baseline", 0)
+    some = replace(whole, curves={"val_loss": ((1, 2), (2.0, 1.0))})
+    assert make_report([some, *all_failed]).metric == "val_loss"
 
 
 def test_the_calibration_of_the_runs_that_count():
