@@ -13,8 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def assert_marked_tests_pass(backend):
-    """Run them, and fail with the end of their output if one fails or none runs."""
+def assert_marked_tests_pass(backend, slow=False):
+    """Run those that are quick or those that are slow, and fail with the end of their output if one fails or none runs.
+
+    Slow are here those marked `slow`, and those that only other backends take long for, marked `backend_slow`.
+    """
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
@@ -30,7 +33,8 @@ def assert_marked_tests_pass(backend):
     )
     # Tests compile the same small models again and again.
     environment.update(JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0", JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1")
-    command = [sys.executable, "-m", "pytest", "-m", "backend and not slow", "tests"]
+    selected = "backend and (slow or backend_slow)" if slow else "backend and not (slow or backend_slow)"
+    command = [sys.executable, "-m", "pytest", "-m", selected, "tests"]
     command += ["-p", "no:cacheprovider", "-p", "no:xdist", "--color=no"]
     with tempfile.TemporaryDirectory() as compiled:
         environment["JAX_COMPILATION_CACHE_DIR"] = compiled

@@ -7,3 +7,9 @@ from backend_tests import assert_marked_tests_pass
 @pytest.mark.timeout(1900)
 def test_marked_tests_pass():
     assert_marked_tests_pass("jax")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1900)
+def test_slow_marked_tests_pass():
+    assert_marked_tests_pass("jax", slow=True)
