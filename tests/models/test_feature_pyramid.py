@@ -57,7 +57,10 @@ def test_strides_and_shapes_at_odd_sizes(name, arguments, output_stride, strides
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    ["resnet20", *(pytest.param(name, marks=pytest.mark.backend_slow) for name in ("nf_resnet20", "nfnet_tiny"))],
+)
 def test_a_backbone_is_the_classifier_without_its_head(name, tmp_path):
     builder = {"resnet20": models.ResNet20, "nf_resnet20": models.NFResNet20, "nfnet_tiny": models.NFNetTiny}[name]
     classifier = randomize(builder(input_shape=(17, 17, 3), classes=3, **SMALL[name]))
@@ -92,10 +95,10 @@ def _paths(model):
 @pytest.mark.parametrize(
     ("name", "arguments", "size", "output_stride"),
     [
-        ("resnet20", {"variant": "A"}, (16, 23), 2),
+        pytest.param("resnet20", {"variant": "A"}, (16, 23), 2, marks=pytest.mark.backend_slow),
         ("resnet20", {"variant": "D"}, (16, 23), 2),
         ("nf_resnet20", {}, (17, 21), 2),
-        ("nfnet_tiny", {}, (17, 9), 2),
+        pytest.param("nfnet_tiny", {}, (17, 9), 2, marks=pytest.mark.backend_slow),
     ],
 )
 def test_dilated_maps_are_the_strided_ones_and_those_between(name, arguments, size, output_stride):
