@@ -77,6 +77,7 @@ def test_any_image_size_and_pooling(size, mobilenet):
 
 
 @pytest.mark.backend
+@pytest.mark.backend_slow
 def test_save_and_load(tmp_path):
     model = MobileNet(**SMALL, dropout_rate=0.2)
     images = np.random.default_rng(3).normal(size=(2, 32, 32, 3)).astype("float32")
@@ -105,7 +106,9 @@ def test_the_features_are_dropped_in_training_only():
     assert np.abs(ends[0] - ends[1]).max() > 0.01
 
 
-@pytest.mark.parametrize("precision", [pytest.param("float16", marks=pytest.mark.backend), "bfloat16"])
+@pytest.mark.backend
+@pytest.mark.backend_slow
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_the_classifier_is_float32_under_mixed_precision(precision):
     keras.config.set_dtype_policy(f"mixed_{precision}")
     model = MobileNet(**SMALL, classifier_activation=None)
