@@ -119,7 +119,7 @@ def test_logits_are_those_of_the_papers(builder, size, stages, activation, nfnet
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("builder", [NFNetTiny, NFResNet20])
+@pytest.mark.parametrize("builder", [pytest.param(NFNetTiny, marks=pytest.mark.backend_slow), NFResNet20])
 def test_a_new_block_is_its_shortcut(builder):
     model = builder(input_shape=(16, 16, 3))
     sums = {layer.name: (*layer.input, layer.output) for layer in model.layers if layer.name.endswith("_add")}
