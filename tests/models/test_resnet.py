@@ -123,8 +123,8 @@ def test_with_zero_gamma_each_block_is_its_shortcut(builder, size):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("size", [32, 35])
-@pytest.mark.parametrize("variant", ["A", "D"])
+@pytest.mark.parametrize("size", [pytest.param(32, marks=pytest.mark.backend_slow), 35])
+@pytest.mark.parametrize("variant", [pytest.param("A", marks=pytest.mark.backend_slow), "D"])
 def test_any_image_size_and_pooling(variant, size):
     images = np.random.default_rng(1).normal(size=(2, size, size, 3)).astype("float32")
     maps = ResNet20(include_top=False, input_shape=ANY_SIZE, variant=variant)
@@ -175,8 +175,8 @@ def test_weights_of_another_depth_are_refused(tmp_path):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("activation", [None, "softmax"])
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("activation", [pytest.param(None, marks=pytest.mark.backend_slow), "softmax"])
+@pytest.mark.parametrize("precision", ["float16", pytest.param("bfloat16", marks=pytest.mark.backend_slow)])
 def test_the_classifier_is_float32_under_mixed_precision(precision, activation):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(f"mixed_{precision}")
