@@ -72,7 +72,7 @@ def features(model, base, batch):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", ["resnet20", pytest.param("nf_resnet20", marks=pytest.mark.backend_slow)])
 def test_fcn_is_the_published_head_on_the_last_two_stages(name):
     base = pyramid(name)
     model = randomize(FCN(base, classes=5))
@@ -89,7 +89,7 @@ def test_fcn_is_the_published_head_on_the_last_two_stages(name):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [pytest.param("resnet20", marks=pytest.mark.backend_slow), "nf_resnet20"])
 def test_deeplab_is_the_published_head_and_decoder(name):
     base = pyramid(name, output_stride=4)
     model = randomize(DeepLabV3Plus(base, 5, filters=8, low_level_filters=4, dilation_rates=(1, 2, 3)))
@@ -192,7 +192,9 @@ def test_signals_keep_their_variance_where_nothing_normalizes(build, arguments, 
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize(("build", "name"), [(FCN, "resnet20"), (DeepLabV3Plus, "nf_resnet20")])
+@pytest.mark.parametrize(
+    ("build", "name"), [pytest.param(FCN, "resnet20", marks=pytest.mark.backend_slow), (DeepLabV3Plus, "nf_resnet20")]
+)
 def test_fitting_learns_and_ignores_a_class(build, name):
     arguments = {} if build is FCN else {"filters": 16, "dilation_rates": (1, 2, 3)}
     model = build(pyramid(name), 3, auxiliary=True, **arguments)
