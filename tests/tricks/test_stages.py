@@ -171,7 +171,13 @@ def small_backbone(name):
 
 
 @pytest.mark.parametrize(
-    "network", [pytest.param(name, marks=pytest.mark.slow) if name == "inception" else name for name in NETWORKS]
+    "network",
+    [
+        "resnet",
+        "deeplab",
+        *(pytest.param(name, marks=pytest.mark.backend_slow) for name in ("nfnet", "mobilenet", "fcn")),
+        pytest.param("inception", marks=pytest.mark.slow),
+    ],
 )
 def test_head_learning_rate_moves_what_is_not_the_backbones_further(network):
     build, head = NETWORKS[network]
