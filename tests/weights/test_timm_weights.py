@@ -75,7 +75,7 @@ def error_of(call, *arguments, **options):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("dtype", ["float16", ml_dtypes.bfloat16])
+@pytest.mark.parametrize("dtype", [pytest.param("float16", marks=pytest.mark.backend_slow), ml_dtypes.bfloat16])
 def test_half_precision_checkpoints_become_float32(dtype, resnet18):
     tensors = random_tensors("resnet18", dtype)
     copy_timm_weights(tensors, resnet18)
