@@ -38,7 +38,7 @@ def test_rows_are_the_moments_of_blocks_and_branches():
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("alpha", [0.2, 0.5])
+@pytest.mark.parametrize("alpha", [0.2, pytest.param(0.5, marks=pytest.mark.backend_slow)])
 def test_variance_of_a_new_nf_resnet_is_near_the_prediction(alpha):
     keras.utils.set_random_seed(0)
     rows = signal_propagation(NFResNet20(alpha=alpha), noise(), skip_gain=1).rows
