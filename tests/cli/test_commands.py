@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from keras_tricks.cli import main
+from keras_tricks.predictions import Predictions
 from keras_tricks.presets import presets
 from keras_tricks.runs import RunWriter, create_run, list_runs, schema
 from keras_tricks.tricks import TRICKS
@@ -222,13 +223,24 @@ def test_a_finished_run_is_listed_shown_watched_and_removed(command, trained, tm
     bad(command("runs", "resume", "last", "--runs-dir", trained), "is finished")
 
 
-def test_evaluate_gives_what_training_measured(command, trained):
+def test_evaluate_gives_what_training_measured_and_the_predictions_that_it_kept(command, trained, tmp_path):
     (run,) = list_runs(trained)
-    values = json.loads(command("evaluate", "last", "--json", "--runs-dir", trained)[1])
+    path, plot = run.directory / schema.PREDICTIONS_FILE, tmp_path / "confusion.png"
+    kept = Predictions.load(path)
+    path.unlink()
+    code, out, _ = command("evaluate", "last", "--json", "--confusion", "--plot", plot, "--runs-dir", trained)
+    assert code == 0
+    values = json.loads(out)
     assert values["images"] == 360
     assert values["accuracy"] == pytest.approx(run.result()["metrics"]["val_accuracy"], abs=1e-6)
     assert values["loss"] == pytest.approx(run.result()["metrics"]["val_loss"], abs=1e-5)
     assert values["calibration_error"] == pytest.approx(run.result()["calibration_error"], abs=1e-6)
+    assert kept.accuracy == pytest.approx(run.result()["metrics"]["val_accuracy"], abs=1e-6)
+    correct = sum(score["correct"] for score in values["classes"])
+    assert correct / values["images"] == pytest.approx(values["accuracy"], abs=1e-6)
+    assert values["worst"][0]["loss"] >= values["worst"][-1]["loss"]
+    assert Predictions.load(path).counts == kept.counts
+    assert Image.open(plot).size[0] > 400
 
 
 def test_predict_names_classes_with_probabilities(command, trained, tmp_path):

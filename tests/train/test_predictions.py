@@ -1,16 +1,14 @@
 """What a classifier got right and wrong: counted, kept in a file, and equal to what Keras measures."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_tricks import Recipe, cli, tricks
+from keras_tricks import Recipe, tricks
 from keras_tricks.predictions import PredictionCounter, Predictions, thumbnail
-from keras_tricks.runs import RunError, StorageError, create_run, schema
+from keras_tricks.runs import RunError, StorageError, schema
 
 NAMES = ("cat", "dog", "owl")
 RECIPE = Recipe(
@@ -159,29 +157,6 @@ def test_images_of_files_are_named(image_folder):
         assert image.path.startswith(str(image_folder / "val" / name))
         number = int(image.path[-5])
         assert image.pixels[0, 0].tolist() == [80 * image.true, 10 * number, 0]
-
-
-def test_a_run_keeps_its_predictions_and_evaluate_shows_them(tmp_path, capsys):
-    from keras_tricks import train
-
-    directory = create_run(tmp_path / "runs", "small", RECIPE.model_dump(mode="json"))
-    result = train.run(RECIPE, directory)
-    path = directory / schema.PREDICTIONS_FILE
-    kept = Predictions.load(path)
-    assert kept.accuracy == pytest.approx(result["metrics"]["val_accuracy"], abs=1e-6)
-    path.unlink()
-
-    plot = tmp_path / "confusion.png"
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["evaluate", str(directory), "--confusion", "--json", "--plot", str(plot)])
-    assert not ended.value.code
-    document = json.loads(capsys.readouterr().out)
-    assert document["accuracy"] == pytest.approx(kept.accuracy, abs=1e-6)
-    correct = sum(score["correct"] for score in document["classes"])
-    assert correct / document["images"] == pytest.approx(document["accuracy"], abs=1e-6)
-    assert document["worst"][0]["loss"] >= document["worst"][-1]["loss"]
-    assert Predictions.load(path).counts == kept.counts
-    assert Image.open(plot).size[0] > 400
 
 
 def test_many_classes_are_drawn_as_pairs_and_printed_in_part(tmp_path, capsys):
