@@ -82,7 +82,8 @@ def test_rates_are_the_builders_arguments_and_the_published_ones_by_default(tric
 
 
 def tiny(arguments):
-    return models.NFNetTiny(input_shape=(16, 16, 3), classes=4, **arguments)
+    with keras.StatelessScope(initialize_variables=False):
+        return models.NFNetTiny(input_shape=(16, 16, 3), classes=4, **arguments)
 
 
 def test_stochastic_depth_grows_linearly_and_zero_is_none():
