@@ -12,6 +12,7 @@ HEAVY = ("tensorflow", "keras", "jax", "torch", "matplotlib", "sklearn")
     "module",
     [
         "keras_tricks",
+        "keras_tricks.annotated_pictures",
         "keras_tricks.recipe",
         "keras_tricks.tricks",
         "keras_tricks.queue",
