@@ -116,7 +116,7 @@ class DecodeBoxes(keras.layers.Layer):
         )
         return {"boxes": ops.clip(boxes, 0.0, float(self.image_size)), "scores": ops.sigmoid(inputs[..., 4:])}
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> dict[str, tuple[int | None, ...]]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
         """Return the shapes of boxes and scores."""
         *places, channels = input_shape
         return {"boxes": (*places, 4), "scores": (*places, channels - 4)}
