@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -62,9 +63,12 @@ class RunLogger(keras.callbacks.Callback):
         most_skips_in_a_row: With so many steps in a row skipped by the loss scaling, the training has failed. Defaults
             to 25, by which the initial scale of 32768 has come down to 1/1024.
         input_wait: Knows how long the training has waited for its batches. Defaults to None, unknown.
+        epoch_costs: What a step of each epoch takes, in any unit, for the time that is left: the pixels of an image
+            where their size grows. Defaults to None, the same in all epochs.
 
     Raises:
-        ValueError: `most_skips_in_a_row` is below 1, or a second `fit` is given the logger of a run that has ended.
+        ValueError: `most_skips_in_a_row` is below 1, a cost is not positive, some epochs have none, or a second `fit`
+            is given the logger of a run that has ended.
         keras_tricks.runs.RunError: The run directory cannot be made or is in use.
     """
 
@@ -79,11 +83,17 @@ class RunLogger(keras.callbacks.Callback):
         position: Position | None = None,
         most_skips_in_a_row: int = 25,
         input_wait: InputWait | None = None,
+        epoch_costs: Sequence[float] | None = None,
     ):
         super().__init__()
         if most_skips_in_a_row < 1:
             raise ValueError(
                 f"Expected most_skips_in_a_row to be at least 1. Received: most_skips_in_a_row={most_skips_in_a_row}"
+            )
+        if epoch_costs is not None and (min(epoch_costs, default=0) <= 0 or len(epoch_costs) < (epochs or 1)):
+            raise ValueError(
+                f"Expected epoch_costs to be positive, one for each epoch. Received: epoch_costs={tuple(epoch_costs)}, "
+                f"epochs={epochs}"
             )
         self._owns_run = not isinstance(run, RunWriter)
         if isinstance(run, RunWriter):
@@ -103,6 +113,7 @@ class RunLogger(keras.callbacks.Callback):
         self._seconds_between_epochs = 0.0
         self._last_batch_end: float | None = None
         self._rate: float | None = None
+        self._epoch_costs = epoch_costs
 
     @property
     def position(self) -> Position:
@@ -246,6 +257,7 @@ class RunLogger(keras.callbacks.Callback):
         step, start = self._mark
         if self._step > step:
             self._rate = (self._step - step) / (self._last_batch_end - start)
+            self._rate_step = self._step - 1
         return self._rate
 
     def _eta(self, steps_per_second: float | None) -> float | None:
@@ -253,7 +265,12 @@ class RunLogger(keras.callbacks.Callback):
         if not steps_per_second or self.run.status.steps == 0:
             return None
         epochs_left = self._epochs - self.run.status.epoch
-        steps_left = self.run.status.steps - self._step
+        steps_left: float = self.run.status.steps - self._step
+        if self._epoch_costs is not None:
+            every = self.run.status.steps // self._epochs
+            ends = [(every * (epoch + 1), cost) for epoch, cost in enumerate(self._epoch_costs[: self._epochs])]
+            costs_left = sum(cost * min(every, max(0, end - self._step)) for end, cost in ends)
+            steps_left = costs_left / self._epoch_costs[self._rate_step // every]
         return steps_left / steps_per_second + epochs_left * self._seconds_between_epochs
 
     def _learning_rate(self) -> float:

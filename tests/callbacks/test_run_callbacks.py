@@ -77,6 +77,44 @@ def test_a_plain_fit_becomes_a_run(tmp_path):
     assert "epoch 3/3" in run.log_tail()[-1]
 
 
+class Clock:
+    """A clock that only goes on where it is told to."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.mark.parametrize("costs", [None, (1, 4, 9, 9)])
+def test_the_time_that_is_left_knows_what_the_epochs_to_come_cost(tmp_path, monkeypatch, costs):
+    clock, left = Clock(), []
+    monkeypatch.setattr("keras_tricks.callbacks.run_logger.time", clock)
+    seconds = costs or (2, 2, 2, 2)
+
+    class Takes(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.seconds = seconds[epoch]
+
+        def on_train_batch_end(self, batch, logs=None):
+            clock.now += self.seconds
+
+    logger = RunLogger(tmp_path, epochs=4, steps_per_epoch=6, epoch_costs=costs)
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: left.append(logger.run.status.eta_s))
+    fit(classifier(), 4, [Takes(), logger, note])
+    steps = [each for each in seconds for _ in range(6)]
+    expected = [sum(steps[place:]) for place in range(1, 25)]
+    # Before the second step nothing is known.
+    assert left[0] is None
+    np.testing.assert_allclose(left[1:], expected[1:], rtol=1e-6)
+
+
+def test_costs_of_epochs_are_positive_and_enough(tmp_path):
+    for costs in ((), (1, 0), (1,)):
+        with pytest.raises(ValueError, match="Expected epoch_costs to be positive, one for each epoch"):
+            RunLogger(tmp_path, epochs=2, epoch_costs=costs)
+
+
 def test_a_request_to_stop_ends_fit_like_ctrl_c(tmp_path):
     logger = RunLogger(tmp_path)
     with pytest.raises(StopRequested):
