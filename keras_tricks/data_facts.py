@@ -79,14 +79,19 @@ def _small(name: str, title: str, training_images: int, classes: int = 10, **mor
     )
 
 
-def _large(name: str, title: str, training_images: int, classes: int, split: str) -> DataFacts:
+def _large(name: str, title: str, training_images: int, classes: int, split: str, **more) -> DataFacts:
     return DataFacts(
         name=name,
         title=title,
         training_images=training_images,
         classes=classes,
         validation_split=split,
+        **more,
     )
+
+
+def _voc(years: str, training_images: int, **splits: str) -> DataFacts:
+    return _large(f"voc/{years}", f"Pascal VOC {years}", training_images, 20, task="detection", **splits)
 
 
 KNOWN_DATA_SETS: dict[str, DataFacts] = {
@@ -127,6 +132,11 @@ KNOWN_DATA_SETS: dict[str, DataFacts] = {
         _large("oxford_iiit_pet", "Oxford-IIIT Pets", 3_680, 37, "test"),
         _large("food101", "Food-101", 75_750, 101, "validation"),
         _large("imagenet2012", "ImageNet (ILSVRC 2012)", 1_281_167, 1000, "validation"),
+        _voc("2007", 5_011, train_split="train+validation", split="test"),
+        _voc("2012", 5_717, split="validation"),
+        _voc("2007+2012", 16_551, train_split="train+validation", split="test"),
+        _large("cityscapes/semantic_segmentation", "Cityscapes", 2_975, 19, "validation", task="segmentation"),
+        _large("oxford_iiit_pet_trimaps", "Oxford-IIIT Pets, trimaps", 3_680, 2, "test", task="segmentation"),
     )
 }
 
@@ -199,8 +209,9 @@ def data_facts(name: str) -> DataFacts:
                 raise ValueError(f"Expected a path after {prefix}. Received: name={name!r}")
             return DataFacts(name=name, title=f"{what} under {path}", task=task)
     base, config, version = split_tfds_name(name)
-    if base not in KNOWN_DATA_SETS:
+    known = KNOWN_DATA_SETS.get(f"{base}/{config}" if config else base) or KNOWN_DATA_SETS.get(base)
+    if known is None:
         return DataFacts(name=name, title=name)
     if base == "digits" and (config or version):
         raise ValueError(f"digits has neither configurations nor versions. Received: name={name!r}")
-    return KNOWN_DATA_SETS[base].model_copy(update={"name": name})
+    return known.model_copy(update={"name": name})

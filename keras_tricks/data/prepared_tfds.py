@@ -1,6 +1,5 @@
 """Data sets that TensorFlow Datasets has prepared on this machine, read without its downloader."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +11,20 @@ from keras_tricks.data.decoded_images import DecodedImages, DecodedSplit
 from keras_tricks.data.image_data_set import (
     ORDER_STREAM,
     ArraySplit,
-    DataNotFound,
     ImageDataSet,
     Split,
     stream_seed,
 )
 from keras_tricks.data.preprocessing import decode_rgb
 from keras_tricks.data.stratified_split import stratified_split
-from keras_tricks.data_facts import DataFacts, did_you_mean, split_tfds_name
+from keras_tricks.data.tfds_directory import open_prepared, split_files
+from keras_tricks.data_facts import DataFacts
 
 IN_MEMORY_BYTES = 1 << 30
 SHUFFLE_BYTES = 1 << 30
 SHUFFLE_AT_LEAST = 1000
 
 _FILES_AT_ONCE = 16
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-_CATALOGUE = "https://www.tensorflow.org/datasets/catalog"
 
 
 @dataclass(frozen=True)
@@ -37,18 +34,18 @@ class RecordFiles:
     Args:
         paths: Its TFRecord files.
         lengths: Number of records in each file.
+        bytes: Size of all files.
         features: The image and the label feature, by their keys.
         image_key: Key of the image.
         label_key: Key of the label.
-        bytes: Size of all files.
     """
 
     paths: tuple[str, ...]
     lengths: tuple[int, ...]
+    bytes: int
     features: tfds.features.FeaturesDict
     image_key: str
     label_key: str
-    bytes: int
 
     @property
     def size(self) -> int:
@@ -115,60 +112,6 @@ class RecordSplit(Split):
         return members.map(lambda _, record: record)
 
 
-def _not_found(name: str, root: Path) -> DataNotFound:
-    base = split_tfds_name(name)[0]
-    registered = tuple(tfds.list_builders(with_community_datasets=False))
-    if base not in registered:
-        return DataNotFound(
-            f"There is no data set {base!r} in TensorFlow Datasets, and none is prepared under "
-            f"{root}.{did_you_mean(base, registered)}"
-        )
-    by_hand = ""
-    if tfds.builder_cls(base).MANUAL_DOWNLOAD_INSTRUCTIONS:
-        by_hand = f" after downloading its files by hand ({_CATALOGUE}/{base})"
-    return DataNotFound(
-        f"{name} is not prepared under {root}. "
-        f"Prepare it with `tfds build {name} --data_dir {root}`{by_hand}, or name another data_dir."
-    )
-
-
-def _newest_version(folder: Path, version: str | None) -> Path | None:
-    prepared = [
-        path
-        for path in folder.glob("*.*.*")
-        if _VERSION.fullmatch(path.name) and version in (None, path.name) and (path / "dataset_info.json").is_file()
-    ]
-    return max(prepared, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
-
-
-def prepared_directory(name: str, data_dir: str | Path | None) -> Path:
-    """Return the directory of a prepared data set; only the local disk is looked at.
-
-    Args:
-        name: TensorFlow Datasets name, with or without configuration and version.
-        data_dir: Where prepared data sets lie; None takes the default of TensorFlow Datasets.
-
-    Raises:
-        DataNotFound: If the data set is not prepared there.
-        ValueError: If several configurations are prepared and none is named.
-    """
-    root = Path(tfds.core.constants.DATA_DIR if data_dir is None else data_dir).expanduser()
-    base, config, version = split_tfds_name(name)
-    folder = root / base / config if config else root / base
-    found = _newest_version(folder, version)
-    if found or config:
-        candidates = [found] if found else []
-    else:
-        folders = sorted(path for path in folder.glob("*") if path.is_dir())
-        candidates = [path for path in (_newest_version(f, version) for f in folders) if path]
-    if not candidates:
-        raise _not_found(name, root)
-    if len(candidates) > 1:
-        names = ", ".join(f"{base}/{path.parent.name}" for path in candidates)
-        raise ValueError(f"{base} is prepared in several configurations, name one: {names}.")
-    return candidates[0]
-
-
 def _image_and_label_keys(name: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
     keys = info.supervised_keys or ("image", "label")
     known = [key for key in keys[:2] if isinstance(key, str) and key in info.features]
@@ -181,29 +124,10 @@ def _image_and_label_keys(name: str, info: tfds.core.DatasetInfo) -> tuple[str, 
 
 
 def _record_files(name: str, builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:
-    info = builder.info.splits[split]
-    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
-        raise ValueError(
-            f"{name} is prepared as {builder.info.file_format.value}; expected tfrecord: prepare "
-            f"it again with `tfds build {name} --file_format tfrecord`."
-        )
-    paths = tuple(str(path) for path in info.filepaths)
-    missing = [path for path in paths if not Path(path).is_file()]
-    if missing:
-        raise DataNotFound(
-            f"{name} is incomplete: {len(missing)} of {len(paths)} files of its {split} split are "
-            f"missing, the first is {missing[0]}."
-        )
+    files = split_files(name, builder, split)
     image_key, label_key = _image_and_label_keys(name, builder.info)
     features = {key: builder.info.features[key] for key in (image_key, label_key)}
-    return RecordFiles(
-        paths=paths,
-        lengths=tuple(info.shard_lengths),
-        features=tfds.features.FeaturesDict(features),
-        image_key=image_key,
-        label_key=label_key,
-        bytes=int(info.num_bytes),
-    )
+    return RecordFiles(*files, tfds.features.FeaturesDict(features), image_key, label_key)
 
 
 def _fits_in_memory(records: RecordFiles) -> bool:
@@ -273,18 +197,11 @@ def load_prepared_tfds(
         DataNotFound: If the data set or a part of it is not there.
         ValueError: If it is not a data set of images with one label each, or there is no room for the decoded images.
     """
-    name, directory = facts.name, prepared_directory(facts.name, data_dir)
-    try:
-        builder = tfds.builder_from_directory(directory)
-        splits = builder.info.splits
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"The data set in {directory} cannot be opened: {reason}") from error
-    if facts.train_split not in splits:
-        raise ValueError(f"{name} has no split {facts.train_split!r}, only {', '.join(splits)}.")
+    name = facts.name
+    builder = open_prepared(name, data_dir)
     records = _record_files(name, builder, facts.train_split)
     wanted = (facts.validation_split, "validation", "test")
-    held_out = next((split for split in wanted if split in splits), None)
+    held_out = next((split for split in wanted if split in builder.info.splits), None)
     if held_out:
         train, validation = _split(records), _split(_record_files(name, builder, held_out))
     else:

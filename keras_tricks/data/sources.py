@@ -20,7 +20,7 @@ def load(
     """Load a data set by its name; nothing is ever downloaded.
 
     Args:
-        name: `digits`; a TensorFlow Datasets name (`cifar10`, `imagenette/320px-v2`) that has been
+        name: `digits`; a TensorFlow Datasets name (`cifar10`, `imagenette/320px-v2`, `voc/2007`) that has been
             prepared on this machine; `folder:PATH`, a directory of images; `masks:PATH`, one of images and
             masks (see `load_mask_folder`); or `voc:PATH`, one of images and boxes (see `load_voc_folder`).
         data_dir: Where prepared TensorFlow Datasets lie; by default `TFDS_DATA_DIR`, else
@@ -61,6 +61,14 @@ def load(
         if isinstance(classes, str | Path):
             raise ValueError(f"Expected the names of the classes, or None. Received: classes={classes!r}")
         return load_voc_folder(facts, seed, validation_fraction, classes, sets)
+    if facts.task == "detection":
+        from keras_tricks.data.detection.box_records import load_box_records
+
+        return load_box_records(facts, data_dir)
+    if facts.task == "segmentation":
+        from keras_tricks.data.segmentation.mask_records import load_mask_records
+
+        return load_mask_records(facts, data_dir)
     from keras_tricks.data.prepared_tfds import load_prepared_tfds
 
     return load_prepared_tfds(facts, data_dir, seed, validation_fraction, decoded_cache)

@@ -37,6 +37,20 @@ def test_configuration_and_version_keep_the_facts_of_the_data_set():
     assert split_tfds_name(facts.name) == ("imagenette", "320px-v2", "1.0.0")
 
 
+def test_boxes_and_masks_are_known_by_their_configuration():
+    tasks = {name: facts.task for name, facts in KNOWN_DATA_SETS.items() if facts.task != "classification"}
+    assert tasks == {
+        "voc/2007": "detection",
+        "voc/2012": "detection",
+        "voc/2007+2012": "detection",
+        "cityscapes/semantic_segmentation": "segmentation",
+        "oxford_iiit_pet_trimaps": "segmentation",
+    }
+    facts = data_facts("voc/2007:5.0.0")
+    assert (facts.name, facts.task, facts.training_images) == ("voc/2007:5.0.0", "detection", 5_011)
+    assert data_facts("oxford_iiit_pet").task == data_facts("cityscapes/stereo_disparity").task == "classification"
+
+
 def test_unknown_names_and_folders_have_unknown_counts():
     for name in ("beans", "folder:some where/photos"):
         facts = data_facts(name)

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_tricks import data
-from keras_tricks.data import prepared_tfds
+from keras_tricks.data import prepared_tfds, tfds_directory
 from keras_tricks.data.image_data_set import ArraySplit
 from keras_tricks.data.prepared_tfds import RecordSplit
 
@@ -183,8 +183,8 @@ class TestNotThere:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(data_dir / "tiny_images" / "fixed" / "1.0.0")
         (tmp_path / "tiny_images" / "fixed" / "2.0.0").mkdir()
-        assert prepared_tfds.prepared_directory("tiny_images", tmp_path).name == "1.10.0"
-        assert prepared_tfds.prepared_directory("tiny_images:1.9.0", tmp_path).name == "1.9.0"
+        assert tfds_directory.prepared_directory("tiny_images", tmp_path).name == "1.10.0"
+        assert tfds_directory.prepared_directory("tiny_images:1.9.0", tmp_path).name == "1.9.0"
 
 
 class TestUnusable:

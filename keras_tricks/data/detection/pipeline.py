@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_tricks.data.detection.box_records import RecordBoxSplit
 from keras_tricks.data.detection.preprocessing import DetectionPreprocessing, Targets, pad_targets
 from keras_tricks.data.detection.voc_folder import BoxSplit, DetectionDataSet
 from keras_tricks.data.drawn_items import drawn_items
@@ -95,7 +96,7 @@ def detection_evaluation_batches(
         As of `detection_training_batches`, with `difficult` (batch, max_boxes), bool, in the dictionary. Boxes are in
         the pixels of the resized image.
     """
-    boxes: BoxSplit = evaluated_split(data_set, split, batch_size)
+    boxes: BoxSplit | RecordBoxSplit = evaluated_split(data_set, split, batch_size)
     items = boxes.ordered().map(lambda item: (item,))
     names = ("boxes", "labels", "weights", "difficult")
     places = _places(data_set, boxes, max_boxes)
@@ -103,9 +104,13 @@ def detection_evaluation_batches(
     return finish(pairs.batch(batch_size), -(-boxes.size // batch_size))
 
 
-def _places(data_set: DetectionDataSet, split: BoxSplit, max_boxes: int | None) -> int:
+def _places(data_set: DetectionDataSet, split: BoxSplit | RecordBoxSplit, max_boxes: int | None) -> int:
     if max_boxes is None:
-        return max(part.most_boxes for part in (data_set.train, data_set.validation) if isinstance(part, BoxSplit))
+        return max(
+            part.most_boxes
+            for part in (data_set.train, data_set.validation)
+            if isinstance(part, BoxSplit | RecordBoxSplit)
+        )
     if max_boxes < max(split.most_boxes, 1):
         raise ValueError(
             f"{data_set.name} has an image with {split.most_boxes} boxes: expected at least as many places. "
@@ -115,7 +120,12 @@ def _places(data_set: DetectionDataSet, split: BoxSplit, max_boxes: int | None) 
 
 
 def _pairs(
-    items: tf.data.Dataset, split: BoxSplit, function: Callable, image_size: int, places: int, names: tuple[str, ...]
+    items: tf.data.Dataset,
+    split: BoxSplit | RecordBoxSplit,
+    function: Callable,
+    image_size: int,
+    places: int,
+    names: tuple[str, ...],
 ) -> tf.data.Dataset:
     """Return (image, padded targets) of each item; of a file that has become unreadable the mean colour, no boxes."""
 

@@ -9,6 +9,7 @@ from keras_tricks.data.loading import FILES_IN_GROUP, load_images, unconverted
 from keras_tricks.data.pipeline import Part, evaluated_split, finish, steps_per_epoch
 from keras_tricks.data.segmentation.classes import IGNORED
 from keras_tricks.data.segmentation.mask_folder import MaskSplit, SegmentationDataSet
+from keras_tricks.data.segmentation.mask_records import RecordMaskSplit
 from keras_tricks.data.segmentation.preprocessing import SegmentationPreprocessing
 
 
@@ -85,7 +86,7 @@ def segmentation_evaluation_batches(
         A dataset of float32 images (batch, height, width, 3) and int32 masks (batch, height, width), with known
         cardinality; the sides are multiples of `preprocessing.output_stride`.
     """
-    part: MaskSplit = evaluated_split(data_set, split, batch_size)
+    part: MaskSplit | RecordMaskSplit = evaluated_split(data_set, split, batch_size)
     items = part.ordered().map(lambda item: (item,))
     pairs = _pairs(items, part, preprocessing.prepare, lambda: preprocessing.blank(preprocessing.output_stride), 1)
     batches = pairs.padded_batch(batch_size, ([None, None, 3], [None, None]), (0.0, IGNORED))
@@ -93,7 +94,11 @@ def segmentation_evaluation_batches(
 
 
 def _pairs(
-    items: tf.data.Dataset, split: MaskSplit, function: Callable, blank: Callable, files_in_group: int = FILES_IN_GROUP
+    items: tf.data.Dataset,
+    split: MaskSplit | RecordMaskSplit,
+    function: Callable,
+    blank: Callable,
+    files_in_group: int = FILES_IN_GROUP,
 ) -> tf.data.Dataset:
     """Return (image, mask) of each item; of a file that has become unreadable the blank ones."""
 
