@@ -37,6 +37,18 @@ def masks_of(split):
     return [split.read(item)[0][1].numpy() for item in range(split.size)]
 
 
+def test_ade20k_as_it_is_downloaded(tmp_path):
+    for part, count in (("training", 3), ("validation", 2)):
+        write_pairs(tmp_path / "images" / part, tmp_path / "annotations" / part, count)
+    table = "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t0.2\t9\t1\t1\twall\n2 \t0.1\t6\t1\t0\tbuilding, edifice \n"
+    (tmp_path / "objectInfo150.txt").write_text(table)
+    loaded = load(tmp_path)
+    assert (loaded.train.size, loaded.validation.size) == (3, 2)
+    assert loaded.class_names == ("wall", "building")
+    for index, mask in enumerate(masks_of(loaded.validation)):
+        np.testing.assert_array_equal(mask, np.array([IGNORED, 0, 1])[values(index)])
+
+
 @pytest.mark.parametrize(
     "layout",
     [

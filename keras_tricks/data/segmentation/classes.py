@@ -10,7 +10,7 @@ import numpy as np
 IGNORED = 255
 """Class index of the pixels that count neither for a loss nor for a metric."""
 
-CLASS_FILES = ("classes.txt", "class_dict.csv", "label_colors.txt")
+CLASS_FILES = ("classes.txt", "class_dict.csv", "label_colors.txt", "objectInfo150.txt")
 
 CODED_BY_COLOR = (
     "is coded by colour: expected a class index for each pixel, or a classes file with a colour for each class "
@@ -119,7 +119,8 @@ def read_classes(path: Path) -> MaskClasses:
 
     Each line is an entry: a name, or a name and a colour (`road 128 64 128`, `road,128,64,128` or
     `128 64 128 road`), and the word `ignore` at its end if its pixels are to be ignored. Empty lines, lines that begin
-    with `#` and the header of a `class_dict.csv` are left out.
+    with `#` and the header of a `class_dict.csv` are left out. A table of ADE20K (`objectInfo150.txt`: columns between
+    tabulators, the names last, with the word `Idx` at its start) names the classes from 1; 0 is ignored.
 
     Args:
         path: The file.
@@ -134,6 +135,10 @@ def read_classes(path: Path) -> MaskClasses:
     names: list[str] = []
     colors: list[Color] = []
     ignored = [IGNORED]
+    if lines and lines[0].startswith("Idx\t"):
+        synonyms = [line.split("\t")[-1] for line in lines[1:] if line.strip()]
+        names = ["other", *(words.split(",")[0].strip() for words in synonyms)]
+        ignored, lines = [0, IGNORED], []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue

@@ -80,16 +80,17 @@ def load_mask_folder(
     - `train/`, `trainannot/` and the same for `val`, as SegNet's CamVid has them,
     - `images/` and `masks/`, or one of the first two with `train` alone: a share is then held out;
 
-    `annotations/` or `labels/` may stand for `masks/`. A mask holds the index of a class for each pixel (of an image
-    with a palette the index is what counts), or a colour of the classes file. Names that start with a dot are left out.
+    `annotations/` or `labels/` may stand for `masks/`, and `training` for `train`, as in ADE20K's
+    `ADEChallengeData2016`. A mask holds the index of a class for each pixel (of an image with a palette the index is
+    what counts), or a colour of the classes file. Names that start with a dot are left out.
 
     Args:
         facts: Facts of `masks:PATH`.
         seed: Seed of the split of one folder.
         validation_fraction: Share of the images that is held out of one folder.
         classes: The names of the classes, or a classes file (see `read_classes`). None takes `classes.txt`,
-            `class_dict.csv` or `label_colors.txt` of the directory; without one the classes are the numbers up to the
-            largest that is found.
+            `class_dict.csv`, `label_colors.txt` or `objectInfo150.txt` of the directory; without one the classes are
+            the numbers up to the largest that is found.
         ignored: Values of index masks that are ignored, beside those that the classes file says.
 
     Raises:
@@ -154,7 +155,7 @@ def _folders(root: Path) -> list[tuple[Path, Path]]:
         candidates.append((root / part, root / f"{part}annot"))
         return next((pair for pair in candidates if pair[0].is_dir() and pair[1].is_dir()), None)
 
-    train = of(TRAIN_FOLDER)
+    train = of(TRAIN_FOLDER) or of("training")
     validation = next((found for found in map(of, VALIDATION_FOLDERS) if found), None)
     if train:
         return [train, validation] if validation else [train]
