@@ -14,8 +14,10 @@ class CheckpointAveraging(Trick):
 
     The training goes on with the raw weights. Validation sees the mean of those of the last epochs that have ended, and
     `model.keras`, `evaluate` and `predict` have the mean of all of them, with the mean of their BatchNorm statistics.
-    Where the learning rate falls to 0 the last epochs hardly differ, and it changes little. weight_averaging is the
-    moving average over steps; only one of the two can be on.
+    Where the learning rate falls to 0 the last epochs hardly differ, and it changes little; where it is still so large
+    that they lie far apart, the mean is worse than the last: by 11 points of accuracy on the digits at a constant rate
+    of 0.4, where it gained 2 at 0.05 (ResNet-20, 12 epochs, n=3). weight_averaging is the moving average over steps;
+    only one of the two can be on.
     """
 
     source: ClassVar = Source(
