@@ -33,9 +33,9 @@ class CheckpointAveraging(AverageInModel):
 
     While the rate is so large that the epochs' weights lie far apart, the mean is worse than the last of them. A
     ResNet-20 on the digits (12 epochs, batches of 64, SGD without warmup; validation accuracy of the mean of the last 5
-    epochs less that of the last, in points, mean ± standard deviation of n=3 seeds) got -10.9 ± 2.5 with a constant rate
-    of 0.4, and -3.6 ± 1.4 with a cosine from there; +1.9 ± 1.1 with a constant rate of 0.05, and +0.2 ± 0.3 with a
-    cosine from there.
+    epochs less that of the last, in points, mean ± standard deviation of n=3 seeds) got -10.9 ± 2.5 with a constant
+    rate of 0.4, and -3.6 ± 1.4 with a cosine from there; +1.9 ± 1.1 with a constant rate of 0.05, and +0.2 ± 0.3 with
+    a cosine from there.
 
     The mean is kept on the host, in float32 or wider: one copy of the weights, two during a validation, however many
     epochs there are; and one on the device while the model holds the mean. Where `EarlyStopping` ends the training
