@@ -61,8 +61,9 @@ def export(
     The file takes a batch, of any size, of images that went through the evaluation preprocessing: float32, RGB,
     `(batch, height, width, 3)`; a segmenter's are squares as it was trained with. Detectors return the boxes of all
     anchors with the probabilities of the classes, before any is suppressed. It computes in float32 with the weights as
-    they were trained, mixed precision or not. What an input is and what the outputs mean stands in a JSON file beside it. Whoever loads a `.keras` file of an NF
-    network imports `keras_tricks.layers` before; the other formats need nothing of this package.
+    they were trained, mixed precision or not. What an input is and what the outputs mean stands in a JSON file beside
+    it. Whoever loads a `.keras` file of an NF network or a segmenter imports `keras_tricks.layers` before, of a
+    detector `keras_tricks.models.hub`; the other formats need nothing of this package.
 
     The check runs random images, and `images`, through the file and through the model as it was, in float32. A file
     whose outputs differ is not kept.

@@ -15,6 +15,7 @@ from keras_tricks.ablation.reported_runs import Documents
 from keras_tricks.html_charts import Cut, Line, line_chart, look_of
 from keras_tricks.runs.columns import Value, column, sorts_descending
 from keras_tricks.runs.comparison import ComparedRun, Table, recipe_differences, values_table
+from keras_tricks.runs.schema import is_share
 
 _STYLES = Path(__file__).with_name("report.css")
 _CHARTED = ("val_accuracy", "val_loss", "accuracy", "loss", "learning_rate")
@@ -93,7 +94,7 @@ def _bars(report: Report) -> str:
     span = (high - low) or 1.0
     low, span = low - 0.02 * span, 1.04 * span
     larger_is_better = sorts_descending(column(report.metric))
-    scale, unit = (100.0, " points") if "accuracy" in report.metric else (1.0, "")
+    scale, unit = (100.0, " points") if is_share(report.metric) else (1.0, "")
 
     def at(value: float) -> float:
         return 100 * (value - low) / span
@@ -160,7 +161,7 @@ def _curves(report: Report) -> str:
 
 
 def _cut(metric: str) -> Cut:
-    if "accuracy" in metric:
+    if is_share(metric):
         return "low"
     return "high" if "loss" in metric else "none"
 

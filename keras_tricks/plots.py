@@ -15,19 +15,15 @@ from keras_tricks.runs.storage import storing, write_atomically
 _PANELS = (
     ("Loss", ("loss", "val_loss")),
     ("Accuracy", ("accuracy", "val_accuracy")),
+    ("Mean IoU", ("mean_iou", "val_mean_iou")),
+    ("Mean average precision (overlap of 0.5)", ("coco_map50", "val_coco_map50")),
     ("Learning rate", ("learning_rate",)),
 )
-_LABELS = {
-    "loss": "training",
-    "accuracy": "training",
-    "val_loss": "validation",
-    "val_accuracy": "validation",
-}
 _COLORS = {"training": "#4477aa", "validation": "#cc6677"}
 
 
 def plot_learning_curves(history: MetricsHistory, directory: str | Path, title: str = "") -> Path | None:
-    """Draw loss, accuracy and learning rate over the epochs into `learning_curves.png`.
+    """Draw loss, learning rate and the metrics of the task over the epochs into `learning_curves.png`.
 
     Args:
         history: The run's metrics.
@@ -43,8 +39,10 @@ def plot_learning_curves(history: MetricsHistory, directory: str | Path, title: 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     steps_per_epoch = _steps_per_epoch(history)
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
-    for axes, (heading, names) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+    logged = set(history.names())
+    panels = [panel for panel in _PANELS if logged.intersection(panel[1])]
+    figure = Figure(figsize=(4 * len(panels), 3.8), layout="constrained")
+    for axes, (heading, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, history, heading, names, steps_per_epoch)
     if title:
         figure.suptitle(title)
@@ -68,7 +66,7 @@ def _draw_panel(
         steps, values = history.series(name, kind)
         if not steps:
             continue
-        label = _LABELS.get(name)
+        label = None if len(names) == 1 else "validation" if name.startswith("val_") else "training"
         x = [step / steps_per_epoch for step in steps]
         marker = "o" if len(x) < 20 else None
         color = _COLORS.get(label or "training")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from keras_tricks import data, optimizers
 from keras_tricks.callbacks import AverageInModel, Position, StatisticsAveraging
 from keras_tricks.distribute import ReplicaModel, Replicas, choose_replicas
 from keras_tricks.distribute.multi_worker import Team
+from keras_tricks.predict_function import predict_function
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.tasks import Task, task_of
 from keras_tricks.trick import RunFacts, Trick
@@ -77,6 +78,11 @@ class Training:
     def evaluation_batch_size(self) -> int:
         """How many validation images a batch has."""
         return evaluation_batch_size(self.data_set.validation.size, self.recipe.batch_size, self.replicas.count)
+
+    @functools.cached_property
+    def predict(self) -> Callable[[Any], Any]:
+        """The forward pass from images to predictions, compiled once, for this process and one device."""
+        return predict_function(self.task.inference_model(self.model))
 
     @property
     def task(self) -> Task:

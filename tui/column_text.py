@@ -7,6 +7,7 @@ import math
 from rich.cells import cell_len, set_cell_size
 
 from keras_tricks.runs.columns import DELTA, Column, Viewpoint, sorts_descending
+from keras_tricks.runs.schema import is_share
 from keras_tricks.runs.summary import RunSummary
 from tui.formats import NOTHING, duration, moment, number, share
 
@@ -52,7 +53,7 @@ def change_color(column: Column, change: float) -> str:
 
 def _best_is_share(column: Column, run: RunSummary) -> bool:
     best = run.status.best
-    return column.key.removeprefix(DELTA) == "best" and best is not None and "accuracy" in best.metric
+    return column.key.removeprefix(DELTA) == "best" and best is not None and is_share(best.metric)
 
 
 def middle_shortened(text: str, width: int) -> str:

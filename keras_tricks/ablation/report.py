@@ -13,6 +13,7 @@ from keras_tricks.hardware import hardware_words
 from keras_tricks.runs import RunError
 from keras_tricks.runs.columns import Value, no_such_column
 from keras_tricks.runs.comparison import ComparedRun, Table, metrics_of
+from keras_tricks.runs.schema import is_share
 
 FAILED = frozenset({"failed", "lost", "broken"})
 
@@ -125,7 +126,7 @@ class Report:
 
     def words(self) -> Table:
         """A row of words for each variant, for people; accuracies in percent."""
-        unit = ", %" if _is_share(self.metric) else ""
+        unit = ", %" if is_share(self.metric) else ""
         difference = "to the step before" if self.against == "the step before" else f"to {self.rows[0].name}"
         headings = (
             "variant",
@@ -151,7 +152,7 @@ class Report:
         return "\n".join(parts)
 
     def _words_of(self, row: VariantRow) -> tuple[str, ...]:
-        scale = 100.0 if _is_share(self.metric) else 1.0
+        scale = 100.0 if is_share(self.metric) else 1.0
         effect, difference = row.effect, row.effect.difference
         interval = ""
         if difference is not None and difference.low is not None and difference.high is not None:
@@ -183,7 +184,7 @@ def make_report(
 
     Args:
         runs: The runs.
-        metric: The metric. Defaults to the first one that any run has, the accuracy on the validation data.
+        metric: The metric. Defaults to the one that all runs keep the best value of, else the first one that any has.
         documents: What `read_documents` returned, which says of machines and of calibration. Defaults to none.
 
     Raises:
@@ -194,7 +195,7 @@ def make_report(
         raise RunError(no_such_column(metric, metrics))
     # Runs that failed early have nothing of validation, and may have more than those that count.
     metrics = metrics_of([run for run in runs if run.summary.state in WHOLE])
-    metric = metric or (metrics[0] if metrics else "val_accuracy")
+    metric = metric or _watched(runs) or (metrics[0] if metrics else "val_accuracy")
     ablations = {
         (run.summary.facts.ablation or {}).get("id"): run.summary.facts.ablation
         for run in runs
@@ -269,16 +270,18 @@ def _facts(runs: Sequence[ComparedRun], documents: Mapping[str, Documents]) -> t
     return tuple((name.replace("_", " "), " / ".join(values)) for name, values in found.items())
 
 
+def _watched(runs: Sequence[ComparedRun]) -> str:
+    """The metric of which the runs keep the best value; none where they keep different ones."""
+    watched = {run.summary.status.best.metric for run in runs if run.summary.status.best is not None}
+    return watched.pop() if len(watched) == 1 else ""
+
+
 def _failed(group: Group) -> int:
     return sum(run.summary.state in FAILED for run in group.unfinished)
 
 
 def _spread(values: Sequence[float]) -> Spread | None:
     return spread(values) if values else None
-
-
-def _is_share(metric: str) -> bool:
-    return "accuracy" in metric
 
 
 def _short_note(effect: Effect) -> str:

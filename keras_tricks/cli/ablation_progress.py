@@ -108,8 +108,9 @@ def end_words(status: Status) -> str:
     words = str(status.state)
     if status.error:
         words += f": {status.error}"
-    accuracy = status.last.get("val_accuracy")
-    return words if accuracy is None else f"{words}, val_accuracy {accuracy:.4f}"
+    metric = "val_accuracy" if status.best is None else status.best.metric
+    value = status.last.get(metric)
+    return words if value is None else f"{words}, {metric} {value:.4f}"
 
 
 def progress_words(status: Status) -> str:

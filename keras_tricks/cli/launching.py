@@ -86,7 +86,8 @@ def launch(directory: Path, launcher: Launcher, workers: int) -> None:
 def print_result(directory: Path, result: dict[str, Any]) -> None:
     """Print the last metrics of a finished run."""
     metrics = result["metrics"]
-    shown = [f"{name} {metrics[name]:.4f}" for name in ("val_accuracy", "val_loss") if name in metrics]
+    watched = result["best"]["metric"] if result["best"] else "val_accuracy"
+    shown = [f"{name} {metrics[name]:.4f}" for name in (watched, "val_loss") if name in metrics]
     if result["best"]:
         shown.append(f"best {result['best']['value']:.4f} in epoch {result['best']['epoch']}")
     shown.append(f"{result['seconds_of_last_attempt']:.0f} s")

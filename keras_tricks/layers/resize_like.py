@@ -32,6 +32,11 @@ class ResizeLike(keras.layers.Layer):
         """Return the first input in the size of the second."""
         maps, like = inputs
         height, width = ops.shape(like)[1:3]
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # `ops.image.resize` compares the size with 0, which a graph cannot where it is not known yet.
+            return tf.cast(tf.image.resize(maps, (height, width)), maps.dtype)
         return ops.image.resize(maps, (height, width), interpolation="bilinear", data_format="channels_last")
 
     def compute_output_shape(self, input_shape: Any) -> Any:

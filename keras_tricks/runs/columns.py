@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from keras_tricks.runs.schema import is_share
 from keras_tricks.runs.summary import RunSummary
 
 Kind = Literal["word", "number", "share", "duration", "moment"]
@@ -115,7 +116,7 @@ def column(key: str) -> Column:
     if key.startswith(DELTA):
         inner = column(key.removeprefix(DELTA))
         return Column(key, f"Δ{inner.title}", inner.kind, lambda run, view: _delta(inner, run, view))
-    kind: Kind = "share" if "accuracy" in key else "number"
+    kind: Kind = "share" if is_share(key) else "number"
     metric = key.removeprefix(LAST)
     return Column(key, _TITLES.get(key, key), kind, lambda run, _: _lookup(run, key, metric))
 

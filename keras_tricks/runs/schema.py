@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,6 +67,11 @@ def best_of(best: Best | None, metric: str, value: float | None, epoch: int) -> 
     if best is None or (value < best.value if smaller_is_better else value > best.value):
         return Best(metric=metric, value=value, epoch=epoch)
     return best
+
+
+def is_share(metric: str) -> bool:
+    """Return whether a metric is a share, which people read as a percentage: an accuracy, an IoU or a precision."""
+    return re.search(r"accuracy|iou$|map\d*$", metric) is not None
 
 
 class Status(_Record):

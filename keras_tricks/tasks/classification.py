@@ -15,7 +15,6 @@ from keras_tricks.data.image_folder import FileSplit
 from keras_tricks.data_plan import DataPlan
 from keras_tricks.label_text import label_text
 from keras_tricks.model_facts import model_facts
-from keras_tricks.predict_function import predict_function
 from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.recipe import Recipe
 from keras_tricks.tasks.answer import Answer
@@ -72,9 +71,8 @@ class Classification(Task):
         preprocessing, split = training.plan.evaluation, training.data_set.validation
         paths = [os.fsdecode(path) for path in split.paths.numpy()] if isinstance(split, FileSplit) else ()
         counter = PredictionCounter(training.data_set.class_names, paths)
-        predict = predict_function(training.model)
         for images, labels in training.validation_batches():
-            logits = keras.ops.convert_to_numpy(predict(images))
+            logits = keras.ops.convert_to_numpy(training.predict(images))
             counter.add(logits, labels.numpy().argmax(axis=-1), data.pixels_of(images.numpy(), preprocessing))
         return counter.predictions()
 

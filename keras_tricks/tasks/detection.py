@@ -20,7 +20,6 @@ from keras_tricks.callbacks.mean_average_precision import MeanAveragePrecision
 from keras_tricks.data.detection import DetectionDataSet, DetectionPreprocessing, detection_evaluation_batches
 from keras_tricks.data.preprocessing import decode
 from keras_tricks.metrics import DetectionMetrics
-from keras_tricks.predict_function import predict_function
 from keras_tricks.predictions import Predictions
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.tasks.answer import Answer
@@ -171,13 +170,12 @@ class Detection(Task):
 
     def _predicted(self, training: Training) -> Any:
         """Yield images, targets and detections of each validation batch, as arrays."""
-        predict = predict_function(training.model)
         facts, anchor_size = training.facts, training.recipe.anchor_size
         batches = detection_evaluation_batches(
             training.data_set, training.plan.evaluation, training.evaluation_batch_size
         )
         for images, targets in batches:
-            outputs = keras.ops.convert_to_numpy(predict(images))
+            outputs = keras.ops.convert_to_numpy(training.predict(images))
             found = detections_of(outputs, facts.image_size, facts.classes, anchor_size)
             yield images.numpy(), {name: value.numpy() for name, value in targets.items()}, found
 

@@ -21,7 +21,6 @@ from keras_tricks.label_text import label_text
 from keras_tricks.losses import PixelCrossentropy
 from keras_tricks.metrics import MeanIoU, PixelAccuracy
 from keras_tricks.model_facts import model_facts
-from keras_tricks.predict_function import predict_function
 from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.recipe import Recipe
 from keras_tricks.tasks.answer import Answer
@@ -131,7 +130,7 @@ class Segmentation(Task):
             if shares[place]
         )
         rows = tuple((each["class"], f"{each['share']:.4f}") for each in found)
-        return Answer(found, rows, overlay_mask(pixels.numpy(), mask, saved.palette, saved.class_names))
+        return Answer(found, rows, overlay_mask(pixels.numpy(), mask, saved.palette or None, saved.class_names))
 
     def draw_batch(
         self, data_set: SegmentationDataSet, pixels: np.ndarray, targets: Any
@@ -143,12 +142,12 @@ class Segmentation(Task):
         for image, mask in zip(pixels, masks, strict=True):
             counts = np.bincount(mask[mask != IGNORED], minlength=len(names))
             words = label_text(counts / max(1, counts.sum()), names) or "nothing that counts"
-            drawn.append((overlay_mask(image, mask, data_set.palette, ()), words))
+            drawn.append((overlay_mask(image, mask, data_set.palette or None, names), words))
         return drawn
 
     def pictures(self, training: Training, count: int) -> dict[str, np.ndarray]:
         """Return the first validation images with true and predicted classes side by side."""
-        names, palette = training.data_set.class_names, training.data_set.palette
+        names, palette = training.data_set.class_names, training.data_set.palette or None
         paths = [Path(os.fsdecode(path)) for path in training.data_set.validation.paths.numpy()[:count]]
         images = (
             (data.pixels_of(image, training.plan.evaluation), mask, scores.argmax(axis=-1))
@@ -164,9 +163,8 @@ class Segmentation(Task):
 
     def _predicted(self, training: Training) -> Any:
         """Yield images, masks and logits of each validation batch, as arrays."""
-        predict = predict_function(self.inference_model(training.model))
         for images, targets in training.validation_batches():
-            yield images.numpy(), np.asarray(_mask_of(targets)), keras.ops.convert_to_numpy(predict(images))
+            yield images.numpy(), np.asarray(_mask_of(targets)), keras.ops.convert_to_numpy(training.predict(images))
 
 
 def _mask_of(targets: Any) -> Any:

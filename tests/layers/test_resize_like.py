@@ -33,3 +33,16 @@ def test_size_may_be_unknown_and_the_layer_is_saved(tmp_path):
     batch = [np.zeros((1, 9, 5, 3), "float32"), np.ones((1, 3, 2, 2), "float32")]
     for each in (model, loaded):
         np.testing.assert_allclose(each.predict(batch, verbose=0), np.ones((1, 9, 5, 2)), rtol=1e-6)
+
+
+def test_a_step_is_traced_for_images_of_any_size():
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("graphs of unknown sizes are TensorFlow's")
+    layer = ResizeLike(dtype="float16")
+    any_size = tf.TensorSpec((None, None, None, 2), "float16")
+    resize = tf.function(lambda maps, images: layer([maps, images]), input_signature=[any_size, any_size])
+    maps, images = tf.ones((1, 3, 2, 2), "float16"), tf.zeros((1, 9, 5, 2), "float16")
+    resized = resize(maps, images)
+    assert resized.dtype == "float16"
+    np.testing.assert_allclose(resized, np.ones((1, 9, 5, 2)))
