@@ -113,7 +113,7 @@ class RateRange:
         if self.suggestion is not None:
             return None
         if self.diverged_at is not None:
-            return f"The loss diverges at {self.diverged_at:.3g}, and did not fall before. Begin with a lower rate: --from."
+            return f"The loss diverges at {self.diverged_at:.3g} and did not fall before. Begin with less: --from."
         return (
             f"Up to {self.rates[-1]:.3g} the loss falls by no more than its noise, which suggests nothing. "
             "End with a higher rate: --to; or take more steps: --steps."
