@@ -40,11 +40,11 @@ class Augmentation:
         """Return what `before_mixing` needs for `count` images: random numbers (count, n) in [0, 1)."""
         shape = (count, self.preprocessing.random_numbers)
         crop = tf.random.stateless_uniform(shape, seed, alg="philox")
-        return tf.concat([crop, *_numbers(self.colors, seed, count)], axis=-1)
+        return tf.concat([crop, *own_numbers(self.colors, seed, count)], axis=-1)
 
     def numbers_after_mixing(self, seed: tf.Tensor, count: int) -> tf.Tensor:
         """Return what `after_mixing` needs for `count` images: random numbers (count, n) in [0, 1)."""
-        return tf.concat(_numbers(self.operations, seed, count), axis=-1)
+        return tf.concat(own_numbers(self.operations, seed, count), axis=-1)
 
     def before_mixing(self, image: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         """Return an image for the mixing: normalised, or on the scale 0..255 where `after_mixing` does that.
@@ -107,8 +107,17 @@ class Augmentation:
         return map_colors(images, matrix, offset)
 
 
-def _numbers(transforms: tuple[ColorTransform | RandAugment, ...], seed: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """Return the random numbers (count, n) of each transform, from a seed of its kind's own."""
+def own_numbers(transforms: tuple[ColorTransform | RandAugment, ...], seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """Return the random numbers of each transform, from a seed of its kind's own.
+
+    Args:
+        transforms: The transforms.
+        seed: Stateless seed of the batch.
+        count: How many images it has.
+
+    Returns:
+        Numbers in [0, 1) of the shape (count, n) for each transform.
+    """
     drawn = []
     for transform in transforms:
         kind = zlib.crc32(type(transform).__name__.encode())

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_tricks.data.augmentation import own_numbers
+from keras_tricks.data.color import ColorTransform
 from keras_tricks.data.image_data_set import IMAGE_STREAM, Split, stream_seed
 from keras_tricks.data.loading import unconverted
 from keras_tricks.data.pipeline import Part, can_be_shared, check_stream
@@ -17,6 +19,7 @@ def drawn_items(
     epochs: int,
     first_step: int,
     part: Part | None,
+    colors: tuple[ColorTransform, ...] = (),
 ) -> tf.data.Dataset:
     """Return (item, random numbers) of one image after the other, a function of seed, epoch and place.
 
@@ -30,10 +33,14 @@ def drawn_items(
         epochs: The epoch to stop before, counted from the start of training.
         first_step: The first batch of `first_epoch`, counted from 0.
         part: The part of each batch to return; None for all of it.
+        colors: Transforms of the colours, whose random numbers come after the others.
 
     Raises:
-        ValueError: If an argument is out of range, or the batches cannot be shared out.
+        ValueError: If an argument is out of range, the batches cannot be shared out, or a transform moves pixels.
     """
+    others = [transform for transform in colors if not isinstance(transform, ColorTransform)]
+    if others:
+        raise ValueError(f"Expected transforms of colours, which leave pixels in place. Received: {others[0]}")
     check_stream(steps, seed, first_epoch, epochs, first_step)
     if part is not None and not can_be_shared(batch_size, part.count):
         raise ValueError(
@@ -48,7 +55,9 @@ def drawn_items(
     @unconverted
     def with_numbers(step, items):
         shape = (batch_size, random_numbers)
-        numbers = tf.random.stateless_uniform(shape, stream_seed(seed, IMAGE_STREAM, step), alg="philox")
+        own = stream_seed(seed, IMAGE_STREAM, step)
+        numbers = tf.random.stateless_uniform(shape, own, alg="philox")
+        numbers = tf.concat([numbers, *own_numbers(colors, own, batch_size)], axis=-1)
         return tf.gather(items, places), tf.gather(numbers, places)
 
     step_numbers = tf.data.Dataset.range(first_epoch * steps + first_step, epochs * steps)

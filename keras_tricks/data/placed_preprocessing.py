@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_tricks.data.color import ColorTransform, color_map, map_colors
 from keras_tricks.data.placement import PLACEMENT_NUMBERS, Placement
 from keras_tricks.data.preprocessing import check_normalisation
 from keras_tricks.data_facts import IMAGENET_MEAN, IMAGENET_STD
@@ -42,8 +43,23 @@ class PlacedPreprocessing:
         """How many uniform numbers in [0, 1) `augment` needs for one image."""
         return PLACEMENT_NUMBERS
 
-    def placed(self, pixels: tf.Tensor, placement: Placement) -> tf.Tensor:
-        """Return the canvas of an image, normalised, of the mean colour where the image is not."""
+    def placed(
+        self,
+        pixels: tf.Tensor,
+        placement: Placement,
+        colors: tuple[ColorTransform, ...] = (),
+        uniforms: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Return the canvas of an image, normalised, of the mean colour where the image is not.
+
+        Args:
+            pixels: uint8 pixels (height, width, 3).
+            placement: Where they come to lie.
+            colors: What happens to their colours.
+            uniforms: The random numbers in [0, 1) of these transforms, in turn.
+        """
         canvas, inside = placement.image(pixels)
+        if colors:
+            canvas = map_colors(canvas, *color_map(colors, uniforms))
         mean, std = (tf.constant(value, tf.float32) for value in (self.mean, self.std))
         return tf.where(inside[..., None], (canvas - mean) / std, 0.0)

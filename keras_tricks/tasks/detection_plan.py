@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_tricks import data
 from keras_tricks.data.detection import (
     DetectionDataSet,
     DetectionMixUp,
@@ -27,10 +28,12 @@ class DetectionPlan:
     Args:
         preprocessing: What happens to each image.
         batch_transforms: What happens to each training batch.
+        image_transforms: What happens to the colours of each training image, before that.
     """
 
     preprocessing: DetectionPreprocessing
     batch_transforms: tuple[DetectionMixUp, ...] = ()
+    image_transforms: tuple[data.ColorTransform, ...] = ()
     repeats: int = 1
 
     @property
@@ -47,6 +50,10 @@ class DetectionPlan:
         """
         return replace(self, batch_transforms=(*self.batch_transforms, DetectionMixUp(alpha)))
 
+    def with_image_transform(self, transform: data.ColorTransform) -> DetectionPlan:
+        """Return a plan with one more transform of the images' colours."""
+        return replace(self, image_transforms=(*self.image_transforms, transform))
+
     def with_scales(self, scales: tuple[float, float]) -> DetectionPlan:
         """Return a plan whose training images have a random scale."""
         return replace(self, preprocessing=replace(self.preprocessing, scales=scales))
@@ -54,7 +61,13 @@ class DetectionPlan:
     def training_batches(self, data_set: DetectionDataSet, batch_size: int, seed: int, **stream: Any) -> Any:
         """Return training batches; see `data.detection.detection_training_batches`."""
         batches = detection_training_batches(
-            data_set, self.preprocessing, batch_size, seed, batch_transforms=self.batch_transforms, **stream
+            data_set,
+            self.preprocessing,
+            batch_size,
+            seed,
+            batch_transforms=self.batch_transforms,
+            image_transforms=self.image_transforms,
+            **stream,
         )
         return parallel(batches, lambda images, targets: (images, packed(targets)))
 

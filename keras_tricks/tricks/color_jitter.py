@@ -18,7 +18,6 @@ class ColorJitter(Trick):
 
     source: ClassVar = Source(BAG_OF_TRICKS, "2.1", BAG_OF_TRICKS_URL)
     group: ClassVar = "Augmentation"
-    tasks: ClassVar = frozenset({"classification"})
 
     hue: float = Field(0.4, ge=0, le=1, description="Largest turn of the hue, in half turns.")
     saturation: float = Field(0.4, ge=0, le=1, description="Largest change of the saturation's factor.")

@@ -17,7 +17,6 @@ class PcaNoise(Trick):
 
     source: ClassVar = Source(BAG_OF_TRICKS, "2.1", BAG_OF_TRICKS_URL)
     group: ClassVar = "Augmentation"
-    tasks: ClassVar = frozenset({"classification"})
 
     std: float = Field(0.1, ge=0, le=10, description="Standard deviation of the components' coefficients.")
 

@@ -219,3 +219,16 @@ def test_arguments_out_of_range_are_named(argument, value):
 def test_impossible_alpha(alpha):
     with pytest.raises(ValueError, match="Received: alpha="):
         DetectionMixUp(alpha)
+
+
+def test_colours_change_before_the_mixing_and_boxes_do_not(drawn):
+    def batches(*transforms, **stream):
+        stream = {"seed": 5, "epochs": 2, "batch_transforms": (DetectionMixUp(1.5),)} | stream
+        return arrays(detection_training_batches(drawn, PREPROCESSING, 5, image_transforms=transforms, **stream))
+
+    plain, noisy = batches(), batches(data.ColorJitter(), data.PcaNoise(2.0))
+    for (images, targets), (others, their_targets) in zip(plain, noisy, strict=True):
+        assert np.abs(images - others).max() > 1
+        for name, value in targets.items():
+            np.testing.assert_array_equal(value, their_targets[name])
+    assert_same(batches(data.ColorJitter(), data.PcaNoise(2.0), first_epoch=1, first_step=1), noisy[3:])

@@ -136,3 +136,29 @@ def test_a_file_that_is_gone_is_ignored_and_noted(drawn, tmp_path):
 def test_arguments_out_of_range_are_named(argument, value):
     with pytest.raises(ValueError, match=f"Received: .*{argument}="):
         SegmentationPreprocessing(**{"image_size": 8, argument: value})
+
+
+def test_colours_change_and_nothing_else_does(drawn):
+    def batches(*transforms, **stream):
+        stream = {"seed": 5, "epochs": 2} | stream
+        return arrays(segmentation_training_batches(drawn, PREPROCESSING, 4, image_transforms=transforms, **stream))
+
+    plain, noisy = batches(), batches(data.PcaNoise(2.0))
+    for (images, masks), (others, their_masks) in zip(plain, noisy, strict=True):
+        np.testing.assert_array_equal(masks, their_masks)
+        np.testing.assert_array_equal(others[masks == IGNORED], 0)
+        for image, changed, mask in zip(images, others, masks, strict=True):
+            added = (changed - image)[mask != IGNORED]
+            np.testing.assert_allclose(added, added[:1].repeat(len(added), 0), atol=1e-3)
+            assert np.abs(added).max() > 1
+    part = data.Part(1, 2)
+    places = part.places(4)
+    later = batches(data.PcaNoise(2.0), first_epoch=1, first_step=1, part=part)
+    assert_same(later, [(images[places], masks[places]) for images, masks in noisy[3:]])
+    for (images, _), (others, _) in zip(batches(data.ColorJitter(0, 0, 0), data.PcaNoise(0)), plain, strict=True):
+        np.testing.assert_allclose(images, others, atol=1e-3)
+
+
+def test_a_transform_that_moves_pixels_is_refused(drawn):
+    with pytest.raises(ValueError, match=r"leave pixels in place\. Received: RandAugment"):
+        segmentation_training_batches(drawn, PREPROCESSING, 4, seed=0, image_transforms=(data.RandAugment(),))

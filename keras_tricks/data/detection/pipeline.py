@@ -1,9 +1,11 @@
 """Batches of images with boxes for training and evaluation, the same ones for the same seed."""
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_tricks.data.color import ColorTransform
 from keras_tricks.data.detection.box_records import RecordBoxSplit
 from keras_tricks.data.detection.preprocessing import DetectionPreprocessing, Targets, pad_targets
 from keras_tricks.data.detection.voc_folder import BoxSplit, DetectionDataSet
@@ -24,6 +26,7 @@ def detection_training_batches(
     first_step: int = 0,
     part: Part | None = None,
     max_boxes: int | None = None,
+    image_transforms: tuple[ColorTransform, ...] = (),
 ) -> tf.data.Dataset:
     """Return the training batches of the epochs `first_epoch` to `epochs - 1` in one stream.
 
@@ -42,6 +45,7 @@ def detection_training_batches(
         part: The part of each batch to return, which together are the whole batches; only without batch transforms.
             Defaults to None, all of it.
         max_boxes: Places for the boxes of an image; None takes as many as the image with the most of the data set has.
+        image_transforms: What happens to the colours of each image, before the batch transforms.
 
     Returns:
         A dataset of float32 images (batch, size, size, 3) and a dictionary, with known cardinality: float32 `boxes`
@@ -58,10 +62,13 @@ def detection_training_batches(
     if part is not None and batch_transforms:
         raise ValueError(f"Expected no batch transforms of parts. Received: batch_transforms={batch_transforms}")
     numbers = preprocessing.random_numbers
-    items = drawn_items(data_set.train, steps, batch_size, numbers, seed, first_epoch, epochs, first_step, part)
+    items = drawn_items(
+        data_set.train, steps, batch_size, numbers, seed, first_epoch, epochs, first_step, part, image_transforms
+    )
 
     names = ("boxes", "labels", "weights")
-    pairs = _pairs(items, data_set.train, preprocessing.augment, preprocessing.image_size, places, names)
+    augment = functools.partial(preprocessing.augment, colors=image_transforms)
+    pairs = _pairs(items, data_set.train, augment, preprocessing.image_size, places, names)
     batches = pairs.batch(batch_size // (part.count if part else 1), drop_remainder=True)
 
     def transform(step, batch):

@@ -1,9 +1,11 @@
 """From an image and its boxes to what a detector sees, for training and for evaluation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
+from keras_tricks.data.color import ColorTransform
 from keras_tricks.data.placed_preprocessing import PlacedPreprocessing
 from keras_tricks.data.placement import Placement, random_placement
 from keras_tricks.data.preprocessing import decode
@@ -41,13 +43,16 @@ class DetectionPreprocessing(PlacedPreprocessing):
     2021, arXiv 2012.07177, section 3, for scaling and cropping.
     """
 
-    def augment(self, image: tf.Tensor, targets: Targets, uniforms: tf.Tensor) -> tuple[tf.Tensor, Targets]:
+    def augment(
+        self, image: tf.Tensor, targets: Targets, uniforms: tf.Tensor, colors: tuple[ColorTransform, ...] = ()
+    ) -> tuple[tf.Tensor, Targets]:
         """Return a training image (image_size, image_size, 3) and the objects that are left on it.
 
         Args:
             image: uint8 pixels (height, width, 3), or a string scalar with the encoded file.
             targets: `boxes` (n, 4), the left, top, right and bottom in pixels, and other tensors (n, ...).
-            uniforms: `random_numbers` random numbers in [0, 1).
+            uniforms: `random_numbers` random numbers in [0, 1), and those of `colors`.
+            colors: What happens to the colours of the image.
         """
         pixels = decode(image)
         size, shape = (self.image_size, self.image_size), tf.shape(pixels)
@@ -58,7 +63,7 @@ class DetectionPreprocessing(PlacedPreprocessing):
         clipped = tf.clip_by_value(boxes, 0.0, side)
         stays = tf.reduce_all((centres >= 0) & (centres <= side) & (clipped[:, 2:] - clipped[:, :2] >= 1), axis=1)
         kept = {name: tf.boolean_mask(value, stays) for name, value in (targets | {"boxes": clipped}).items()}
-        return self._square(pixels, placement), kept
+        return self._square(pixels, placement, colors, uniforms[self.random_numbers :]), kept
 
     def prepare(self, image: tf.Tensor, targets: Targets) -> tuple[tf.Tensor, Targets]:
         """Return an evaluation image (image_size, image_size, 3) and all its objects, in the pixels of that image."""
@@ -70,8 +75,8 @@ class DetectionPreprocessing(PlacedPreprocessing):
     def _fit(self, shape: tf.Tensor) -> tf.Tensor:
         return self.image_size / tf.cast(tf.reduce_max(shape[:2]), tf.float32)
 
-    def _square(self, pixels: tf.Tensor, placement: Placement) -> tf.Tensor:
-        return tf.ensure_shape(self.placed(pixels, placement), (self.image_size, self.image_size, 3))
+    def _square(self, pixels: tf.Tensor, *placed: Any) -> tf.Tensor:
+        return tf.ensure_shape(self.placed(pixels, *placed), (self.image_size, self.image_size, 3))
 
 
 def pad_targets(targets: Targets, count: int) -> Targets:

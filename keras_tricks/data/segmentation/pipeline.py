@@ -1,9 +1,11 @@
 """Batches of images and masks for training and evaluation, the same ones for the same seed."""
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_tricks.data.color import ColorTransform
 from keras_tricks.data.drawn_items import drawn_items
 from keras_tricks.data.loading import FILES_IN_GROUP, load_images, unconverted
 from keras_tricks.data.pipeline import Part, evaluated_split, finish, steps_per_epoch
@@ -22,6 +24,7 @@ def segmentation_training_batches(
     epochs: int = 1,
     first_step: int = 0,
     part: Part | None = None,
+    image_transforms: tuple[ColorTransform, ...] = (),
 ) -> tf.data.Dataset:
     """Return the training batches of the epochs `first_epoch` to `epochs - 1` in one stream.
 
@@ -37,6 +40,7 @@ def segmentation_training_batches(
         epochs: The epoch to stop before, counted from the start of training.
         first_step: The first batch of `first_epoch`, counted from 0.
         part: The part of each batch to return, which together are the whole batches. Defaults to None, all of it.
+        image_transforms: What happens to the colours of each image.
 
     Returns:
         A dataset of float32 images (batch, size, size, 3) and int32 masks (batch, size, size) of class indices,
@@ -60,8 +64,10 @@ def segmentation_training_batches(
         epochs,
         first_step,
         part,
+        image_transforms,
     )
-    pairs = _pairs(items, data_set.train, preprocessing.augment, preprocessing.blank)
+    augment = functools.partial(preprocessing.augment, colors=image_transforms)
+    pairs = _pairs(items, data_set.train, augment, preprocessing.blank)
     batches = pairs.batch(batch_size // (part.count if part else 1), drop_remainder=True)
     return finish(batches, (epochs - first_epoch) * steps - first_step)
 

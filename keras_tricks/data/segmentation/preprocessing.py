@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_tricks.data.color import ColorTransform
 from keras_tricks.data.placed_preprocessing import PlacedPreprocessing
 from keras_tricks.data.placement import Placement, random_placement
 from keras_tricks.data.preprocessing import decode
@@ -49,13 +50,16 @@ class SegmentationPreprocessing(PlacedPreprocessing):
         if self.base_size is not None and self.base_size < 1:
             raise ValueError(f"Expected None or at least 1 pixel. Received: base_size={self.base_size}")
 
-    def augment(self, image: tf.Tensor, mask: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def augment(
+        self, image: tf.Tensor, mask: tf.Tensor, uniforms: tf.Tensor, colors: tuple[ColorTransform, ...] = ()
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return a training image and its mask.
 
         Args:
             image: uint8 pixels (height, width, 3), or a string scalar with the encoded file.
             mask: uint8 class indices (height, width).
-            uniforms: `random_numbers` random numbers in [0, 1).
+            uniforms: `random_numbers` random numbers in [0, 1), and those of `colors`.
+            colors: What happens to the colours of the image.
 
         Returns:
             A float32 tensor (image_size, image_size, 3), normalised, and an int32 tensor (image_size, image_size).
@@ -63,16 +67,17 @@ class SegmentationPreprocessing(PlacedPreprocessing):
         pixels = self._decoded(image, mask)
         size = (self.image_size, self.image_size)
         base = self._base(tf.shape(pixels))
-        return self._pair(
-            pixels, mask, random_placement(tf.shape(pixels), size, uniforms, self.scales, base, self.flip), size
-        )
+        placement = random_placement(tf.shape(pixels), size, uniforms, self.scales, base, self.flip)
+        placed = self.placed(pixels, placement, colors, uniforms[self.random_numbers :])
+        return self._pair(placed, mask, placement, size)
 
     def prepare(self, image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return an evaluation image (height, width, 3) and its mask (height, width), with sides of whole strides."""
         pixels = self._decoded(image, mask)
         size = -(-self.evaluated_size(tf.shape(pixels)) // self.output_stride) * self.output_stride
         scale = self._base(tf.shape(pixels))
-        return self._pair(pixels, mask, Placement(scale, tf.zeros(2), size, tf.constant(False)), (None, None))
+        placement = Placement(scale, tf.zeros(2), size, tf.constant(False))
+        return self._pair(self.placed(pixels, placement), mask, placement, (None, None))
 
     def evaluated_size(self, shape: tf.Tensor) -> tf.Tensor:
         """Return height and width in pixels that an evaluation image has before pixels are added to it.
@@ -103,7 +108,7 @@ class SegmentationPreprocessing(PlacedPreprocessing):
             return tf.identity(pixels)
 
     def _pair(
-        self, pixels: tf.Tensor, mask: tf.Tensor, placement: Placement, size: tuple[int | None, int | None]
+        self, image: tf.Tensor, mask: tf.Tensor, placement: Placement, size: tuple[int | None, int | None]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        image, placed = self.placed(pixels, placement), tf.cast(placement.mask(mask, IGNORED), tf.int32)
+        placed = tf.cast(placement.mask(mask, IGNORED), tf.int32)
         return tf.ensure_shape(image, (*size, 3)), tf.ensure_shape(placed, size)
