@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from keras_tricks.trick import RunFacts, Source, Trick
+from keras_tricks.trick import RunFacts, Trick
+from keras_tricks.tricks.poly_decay import DEEPLAB
 
 BACKBONE = ("stem_*", "stage*_*", "mixed*_*", "block*_*", "final_*")
 """Names of the layers of our networks without their heads."""
@@ -20,12 +21,7 @@ class HeadLearningRate(Trick):
     heads of its FCNs so.
     """
 
-    source: ClassVar = Source(
-        "Chen et al. 2016, DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and "
-        "Fully Connected CRFs",
-        "4.1",
-        "https://arxiv.org/abs/1606.00915",
-    )
+    source: ClassVar = DEEPLAB
     group: ClassVar = "Schedule"
 
     multiplier: float = Field(10.0, gt=0, le=1000, description="What the rate of the head is multiplied by.")

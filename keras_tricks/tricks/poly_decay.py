@@ -8,6 +8,13 @@ from pydantic import Field
 
 from keras_tricks.trick import RunFacts, Source, Trick
 
+DEEPLAB = Source(
+    "Chen et al. 2016, DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and "
+    "Fully Connected CRFs",
+    "4.1",
+    "https://arxiv.org/abs/1606.00915",
+)
+
 
 class PolyDecay(Trick):
     """Lower the learning rate by a power of the share of steps that is left, to 0 at the end of the run.
@@ -16,12 +23,7 @@ class PolyDecay(Trick):
     part of it: t and T are counted after it.
     """
 
-    source: ClassVar = Source(
-        "Chen et al. 2016, DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and "
-        "Fully Connected CRFs",
-        "4.1",
-        "https://arxiv.org/abs/1606.00915",
-    )
+    source: ClassVar = DEEPLAB
     group: ClassVar = "Schedule"
     conflicts: ClassVar = frozenset({"cosine_decay", "step_decay"})
 
