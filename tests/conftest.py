@@ -1,5 +1,6 @@
 """What every test gets: quiet TensorFlow, fixed seeds, two CPU replicas, the real data."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -37,6 +38,13 @@ def pytest_collection_modifyitems(items):
         cpu = tf.config.list_physical_devices("CPU")[0]
         if tf.config.get_logical_device_configuration(cpu) is None:
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_garbage():
+    """Spare the garbage collector what stays: it looked through all that was imported again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
