@@ -46,14 +46,16 @@ def test_it_is_short_and_ordinary_fit():
     assert any(line.startswith("model.fit(") for line in lines)
 
 
-def test_it_runs(tmp_path):
-    # float16 is slow on a CPU: smaller images, fewer of them, one epoch.
+@pytest.mark.parametrize("eager", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["eager", "in_graphs"])
+def test_it_runs(tmp_path, eager):
+    # float16 is slow on a CPU: smaller images, fewer of them, one epoch. Tracing takes longer than two such steps.
     text = script()
     for old, new in (("= 5, 64", "= 1, 8"), ("image_size=16", "image_size=8"), ("(16, 16, 3)", "(8, 8, 3)")):
         assert old in text
         text = text.replace(old, new)
+    before = BEFORE + "tf.config.run_functions_eagerly(True)\n" * eager
     answer = subprocess.run(
-        [sys.executable, "-c", BEFORE + text + AFTER], cwd=tmp_path, capture_output=True, text=True, timeout=1200
+        [sys.executable, "-c", before + text + AFTER], cwd=tmp_path, capture_output=True, text=True, timeout=1200
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
 
