@@ -95,6 +95,7 @@ def test_save_and_load(tmp_path):
 
 
 @pytest.mark.backend
+@pytest.mark.backend_slow
 def test_the_features_are_dropped_in_training_only():
     images = np.random.default_rng(4).normal(size=(2, 32, 32, 3)).astype("float32")
     dropped, plain = (MobileNet(**SMALL, dropout_rate=rate, classifier_activation=None) for rate in (0.5, 0.0))
