@@ -130,6 +130,7 @@ def float64():
 
 
 @pytest.mark.backend
+@pytest.mark.backend_slow
 @pytest.mark.usefixtures("float64")
 def test_fitting_has_timms_gradients_and_means_on_every_backend():
     name = "resnet18d"
