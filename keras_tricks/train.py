@@ -204,6 +204,7 @@ def _run(
         position=position,
         input_wait=wait,
         monitor=training.task.facts.metric,
+        epoch_costs=[size**2 for size in training.plan.image_sizes] or None,
     )
     unreadable = UnreadableImages(training.data_set, writer)
     measuring = training.task.callbacks(training)

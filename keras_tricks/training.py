@@ -268,6 +268,8 @@ def make_variables(model: keras.Model, targets: Any, predictions: Any) -> None:
         predictions: Those of one image.
     """
     model.optimizer.build(model.trainable_variables)
+    # The loss of each of several outputs has a metric, too.
+    model.compute_loss(x=None, y=targets, y_pred=predictions, sample_weight=None, training=False)
     model.compute_metrics(x=None, y=targets, y_pred=predictions)
     model.reset_metrics()
 

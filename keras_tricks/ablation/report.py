@@ -194,8 +194,9 @@ def make_report(
     if metric and metric not in metrics:
         raise RunError(no_such_column(metric, metrics))
     # Runs that failed early have nothing of validation, and may have more than those that count.
-    metrics = metrics_of([run for run in runs if run.summary.state in WHOLE])
-    metric = metric or _watched(runs) or (metrics[0] if metrics else "val_accuracy")
+    whole = [run for run in runs if run.summary.state in WHOLE]
+    metrics = metrics_of(whole)
+    metric = metric or _watched(whole) or (metrics[0] if metrics else "val_accuracy")
     ablations = {
         (run.summary.facts.ablation or {}).get("id"): run.summary.facts.ablation
         for run in runs

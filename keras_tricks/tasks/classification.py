@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,14 +10,13 @@ import keras
 import numpy as np
 
 from keras_tricks import data, models
-from keras_tricks.data.image_folder import FileSplit
 from keras_tricks.data_plan import DataPlan
 from keras_tricks.label_text import label_text
 from keras_tricks.model_facts import model_facts
 from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.recipe import Recipe
 from keras_tricks.tasks.answer import Answer
-from keras_tricks.tasks.task import Task, changed_arguments, load_weights
+from keras_tricks.tasks.task import Task, changed_arguments, image_files, load_weights
 from keras_tricks.trick import RunFacts, Trick
 
 if TYPE_CHECKING:
@@ -68,9 +66,8 @@ class Classification(Task):
 
         Of the images no more is kept than a batch and the thumbnails of the worst.
         """
-        preprocessing, split = training.plan.evaluation, training.data_set.validation
-        paths = [os.fsdecode(path) for path in split.paths.numpy()] if isinstance(split, FileSplit) else ()
-        counter = PredictionCounter(training.data_set.class_names, paths)
+        preprocessing = training.plan.evaluation
+        counter = PredictionCounter(training.data_set.class_names, image_files(training.data_set.validation))
         for images, labels in training.validation_batches():
             logits = keras.ops.convert_to_numpy(training.predict(images))
             counter.add(logits, labels.numpy().argmax(axis=-1), data.pixels_of(images.numpy(), preprocessing))

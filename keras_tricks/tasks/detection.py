@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from keras_tricks.predictions import Predictions
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.tasks.answer import Answer
 from keras_tricks.tasks.detection_plan import DetectionPlan
-from keras_tricks.tasks.task import Task, backbone
+from keras_tricks.tasks.task import Task, backbone, picture_names
 from keras_tricks.trick import RunFacts, Trick
 
 if TYPE_CHECKING:
@@ -152,20 +151,19 @@ class Detection(Task):
     def pictures(self, training: Training, count: int) -> dict[str, np.ndarray]:
         """Return the first validation images with true and found boxes side by side."""
         names = training.data_set.class_names
-        split = training.data_set.validation
-        paths = [Path(os.fsdecode(path)) for path in split.paths.numpy()[:count]]
+        titles = picture_names(training.data_set.validation, count)
         images = (
             (data.pixels_of(image, training.plan.evaluation), index, targets, found)
             for batch, targets, found in self._predicted(training)
             for index, image in enumerate(batch)
         )
         drawn = {}
-        for path, (image, index, targets, found) in zip(paths, itertools.islice(images, count), strict=True):
+        for title, (image, index, targets, found) in zip(titles, itertools.islice(images, count), strict=True):
             sure = found["scores"][index] >= SHOWN_SCORE
             true = targets["labels"][index] >= 0
             truth = draw_boxes(image, targets["boxes"][index][true], targets["labels"][index][true], None, names)
             surest = [found[name][index][sure] for name in ("boxes", "labels", "scores")]
-            drawn[path.stem] = side_by_side([truth, draw_boxes(image, *surest, names)], ("truth", "prediction"))
+            drawn[title] = side_by_side([truth, draw_boxes(image, *surest, names)], ("truth", "prediction"))
         return drawn
 
     def _predicted(self, training: Training) -> Any:

@@ -35,6 +35,7 @@ class DetectionPlan:
     batch_transforms: tuple[DetectionMixUp, ...] = ()
     image_transforms: tuple[data.ColorTransform, ...] = ()
     repeats: int = 1
+    image_sizes: tuple[int, ...] = ()
 
     @property
     def evaluation(self) -> DetectionPreprocessing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,7 +24,7 @@ from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.recipe import Recipe
 from keras_tricks.tasks.answer import Answer
 from keras_tricks.tasks.segmentation_plan import SegmentationPlan
-from keras_tricks.tasks.task import Task, backbone
+from keras_tricks.tasks.task import Task, backbone, image_files, picture_names
 from keras_tricks.trick import RunFacts, Trick
 
 if TYPE_CHECKING:
@@ -99,9 +98,8 @@ class Segmentation(Task):
 
     def gather(self, training: Training) -> Predictions:
         """Count the classes that pixels were taken for, and keep the worst images."""
-        split = training.data_set.validation
-        paths = [os.fsdecode(path) for path in split.paths.numpy()]
-        counter = PredictionCounter(training.data_set.class_names, paths, unit="pixels")
+        files = image_files(training.data_set.validation)
+        counter = PredictionCounter(training.data_set.class_names, files, unit="pixels")
         for images, masks, logits in self._predicted(training):
             counter.add_pixels(logits, masks, data.pixels_of(images, training.plan.evaluation))
         return counter.predictions()
@@ -148,17 +146,17 @@ class Segmentation(Task):
     def pictures(self, training: Training, count: int) -> dict[str, np.ndarray]:
         """Return the first validation images with true and predicted classes side by side."""
         names, palette = training.data_set.class_names, training.data_set.palette or None
-        paths = [Path(os.fsdecode(path)) for path in training.data_set.validation.paths.numpy()[:count]]
+        titles = picture_names(training.data_set.validation, count)
         images = (
             (data.pixels_of(image, training.plan.evaluation), mask, scores.argmax(axis=-1))
             for batch in self._predicted(training)
             for image, mask, scores in zip(*batch, strict=True)
         )
         return {
-            path.stem: side_by_side(
+            title: side_by_side(
                 [overlay_mask(image, each, palette, names) for each in (mask, predicted)], ("truth", "prediction")
             )
-            for path, (image, mask, predicted) in zip(paths, itertools.islice(images, count), strict=True)
+            for title, (image, mask, predicted) in zip(titles, itertools.islice(images, count), strict=True)
         }
 
     def _predicted(self, training: Training) -> Any:

@@ -30,6 +30,7 @@ class SegmentationPlan:
     image_transforms: tuple[data.ColorTransform, ...] = ()
     batch_transforms: tuple[()] = ()
     repeats: int = 1
+    image_sizes: tuple[int, ...] = ()
 
     @property
     def evaluation(self) -> SegmentationPreprocessing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_tricks import data, models, weights
+from keras_tricks.data.image_folder import FileSplit
 from keras_tricks.data_facts import Task as TaskName
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.predictions import Predictions
@@ -117,6 +119,17 @@ class Task(ABC):
     def pictures(self, training: Training, count: int) -> dict[str, np.ndarray]:
         """Return what the trained model says of the first validation images, drawn beside the truth, by name."""
         return {}
+
+
+def image_files(split: data.Split) -> list[str]:
+    """Return the file of each image of a split; none where images do not lie in files of their own."""
+    return [os.fsdecode(path) for path in split.paths.numpy()] if isinstance(split, FileSplit) else []
+
+
+def picture_names(split: data.Split, count: int) -> list[str]:
+    """Return names for the pictures of the first images of a split: those of their files, else their numbers."""
+    files = image_files(split)
+    return [Path(files[place]).stem if files else f"{place:04d}" for place in range(min(count, split.size))]
 
 
 def backbone(recipe: Recipe, tricks: Sequence[Trick], facts: RunFacts, **arguments: Any) -> keras.Model:

@@ -12,7 +12,7 @@ from keras_tricks.predictions import Predictions
 from keras_tricks.runs import Run, create_run, schema
 
 SIZES = [(40, 33), (32, 40), (48, 32), (33, 33), (40, 40), (32, 32), (56, 40), (40, 32), (32, 48), (40, 34)]
-COLORS = np.array([[250, 20, 20], [20, 250, 20], [20, 20, 250]], np.uint8)
+COLORS = np.array([[230, 20, 20], [20, 230, 20], [20, 20, 230]])
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,9 @@ def masks(tmp_path_factory):
     for index, (width, height) in enumerate(SIZES):
         parts = np.random.default_rng(index).integers(0, 3, (-(-height // 16), -(-width // 16)))
         mask = np.kron(parts, np.ones((16, 16), int))[:height, :width].astype(np.uint8)
-        Image.fromarray(COLORS[mask]).save(root / "images" / f"{index}.png")
+        # With noise: where many values are the same, replicas round them to other sides of 0.
+        noise = np.random.default_rng(index).integers(-20, 20, (height, width, 3))
+        Image.fromarray((COLORS[mask] + noise).astype(np.uint8)).save(root / "images" / f"{index}.png")
         mask[:2] = 255
         Image.fromarray(mask).save(root / "masks" / f"{index}.png")
     (root / "classes.txt").write_text("red\ngreen\nblue\n")
@@ -135,7 +137,7 @@ def test_a_stopped_run_ends_as_an_unbroken_one(segmenter, masks, tmp_path):
 
     def stop_requested(self, original=RunWriter.stop_requested):
         calls.append(1)
-        return len(calls) == 3 or original(self)
+        return len(calls) == 2 or original(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunWriter, "stop_requested", stop_requested)
@@ -154,6 +156,10 @@ def test_two_replicas_give_what_one_device_gives(masks, two_replicas):
 
     def trained(replicas):
         training = build(wanted.changed(replicas=replicas))
+        for layer in training.model.layers:
+            if "dropout" in layer.name:
+                # It draws differently on each replica.
+                layer.rate = 0.0
         history = training.model.fit(
             training.training_batches(), validation_data=training.validation_batches(), steps_per_epoch=2, verbose=0
         )
