@@ -59,7 +59,8 @@ def _draw_matrix(axes: Axes, predictions: Predictions) -> None:
         axes.set_yticks(range(classes), predictions.class_names)
         for (true, guess), count in predictions.counts.items():
             color = "white" if shares[true, guess] > 0.5 else "black"
-            axes.text(guess, true, str(count), ha="center", va="center", color=color, fontsize=8)
+            words = f"{shares[true, guess]:.0%}" if predictions.unit == "pixels" else str(count)
+            axes.text(guess, true, words, ha="center", va="center", color=color, fontsize=8)
 
 
 def _draw_pairs(axes: Axes, predictions: Predictions) -> None:
@@ -67,5 +68,5 @@ def _draw_pairs(axes: Axes, predictions: Predictions) -> None:
     axes.barh(range(len(pairs)), [pair.count for pair in pairs], color="#4477aa")
     axes.set_yticks(range(len(pairs)), [f"{pair.true} → {pair.predicted}" for pair in pairs], fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlabel("images")
+    axes.set_xlabel(predictions.unit)
     axes.set_title("most confused")

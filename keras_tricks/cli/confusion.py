@@ -41,7 +41,7 @@ def print_confusion(predictions: Predictions) -> None:
         title = f"{_MOST_CLASSES} of {len(scores)} classes, the least found first"
         scores = tuple(sorted(scores, key=_recall)[:_MOST_CLASSES])
     print_table(
-        ("class", "images", "correct", "recall", "precision"),
+        ("class", predictions.unit, "correct", "recall", "precision"),
         [
             (score.name, str(score.images), str(score.correct), _share(score.recall), _share(score.precision))
             for score in scores
@@ -49,11 +49,11 @@ def print_confusion(predictions: Predictions) -> None:
         title=title or None,
     )
     if not predictions.confusions:
-        print("No image was taken for one of another class.")
+        print(f"None of the {predictions.unit} was taken for one of another class.")
         return
     pairs = predictions.confusions[:_MOST_PAIRS]
     print_table(
-        ("class", "taken for", "images", "of the class"),
+        ("class", "taken for", predictions.unit, "of the class"),
         [(pair.true, pair.predicted, str(pair.count), _share(pair.share)) for pair in pairs],
         title=f"the most confused of {len(predictions.confusions)} confused pairs",
     )

@@ -173,4 +173,4 @@ def test_many_classes_are_drawn_as_pairs_and_printed_in_part(tmp_path, capsys):
     assert Image.open(plot_confusion(read, tmp_path / "many.png")).size[0] > 400
     print_confusion(Predictions(names[:3], {(0, 0): 1}))
     out = capsys.readouterr().out
-    assert "No image was taken" in out and "class 2   0        0         -        -" in out
+    assert "None of the images was taken" in out and "class 2   0        0         -        -" in out

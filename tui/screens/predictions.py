@@ -199,7 +199,7 @@ class PredictionsScreen(ModalScreen[None]):
             view = self.query_one("#predictions", ContentSwitcher).current
             words = [
                 _VIEWS.get(view or "", "Predictions") + f" of {self._run_name}",
-                f"{read.images} images",
+                f"{read.images} {read.unit}",
                 f"accuracy {share(read.accuracy)}",
                 f"{read.images - read.correct} wrong",
             ]
@@ -223,7 +223,7 @@ class PredictionsScreen(ModalScreen[None]):
             ("class", lambda score: 0.0),
         )
         name, key = orders[self._order % len(orders)]
-        titles = ("class", "recall", "", "precision", "images", "correct")
+        titles = ("class", "recall", "", "precision", self._predictions.unit, "correct")
         self.query_one("#classes", FittedTable).fill(
             [Text(f"{title}▲" if title == name else title) for title in titles],
             [(None, _class_row(score)) for score in sorted(self._predictions.scores, key=key)],
@@ -236,7 +236,7 @@ class PredictionsScreen(ModalScreen[None]):
             for pair in self._predictions.confusions[:_MOST_PAIRS]
         )
         self.query_one("#pairs", FittedTable).fill(
-            _texts("class", "taken for", "images", "of the class"), [(None, _texts(*row)) for row in rows]
+            _texts("class", "taken for", self._predictions.unit, "of the class"), [(None, _texts(*row)) for row in rows]
         )
 
     def _show_worst(self) -> None:
