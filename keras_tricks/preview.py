@@ -18,6 +18,7 @@ from keras_tricks.tasks import task_of
 from keras_tricks.training import check, in_order, load_data, plan_data
 
 _INCHES = 1.9
+_DPI = 150
 
 
 class Sample(NamedTuple):
@@ -68,17 +69,18 @@ def sample_images(
     tricks = [trick for trick in in_order(recipe.tricks) if "data" in trick.stages() and trick.group != "Evaluation"]
     on = [trick.name for trick in tricks]
     what = "validation images" if validation else ", ".join(("training images", *on))
-    size = pixels.shape[1]
+    height, size = pixels.shape[1:3]
+    sides = f"{size}" if height == size else f"{size} x {height}"
     grows = "" if validation or size == facts.image_size else f", growing to {facts.image_size} px"
     return Sample(
         images=tuple(image for image, _ in drawn),
         labels=tuple(label for _, label in drawn),
-        about=f"{recipe.name} · {size} px{grows} · {what}",
+        about=f"{recipe.name} · {sides} px{grows} · {what}",
     )
 
 
 def draw_contact_sheet(sample: Sample, path: str | Path) -> Path:
-    """Draw images in a square with their labels under them, pixel for pixel where they are larger than on the sheet.
+    """Draw images in a square with their labels under them, pixel for pixel where they are smaller than on the sheet.
 
     Args:
         sample: The images.
@@ -99,11 +101,14 @@ def draw_contact_sheet(sample: Sample, path: str | Path) -> Path:
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
         if index < len(sample.images):
-            axes.imshow(sample.images[index], interpolation="nearest")
+            image = sample.images[index]
+            # Lines of a pixel would be lost in a picture that is made smaller without an average.
+            fits = max(image.shape[:2]) <= _INCHES * _DPI
+            axes.imshow(image, interpolation="nearest" if fits else "auto")
             axes.set_xlabel(_broken(sample.labels[index]), fontsize=7)
     figure.suptitle(_broken(sample.about, 26 * columns), fontsize=9)
     image = BytesIO()
-    figure.savefig(image, format="png", dpi=150)
+    figure.savefig(image, format="png", dpi=_DPI)
     return write_with_folder(path, image.getvalue())
 
 

@@ -105,6 +105,14 @@ def test_evaluate_gives_what_the_run_has_logged(detector, capsys):
         assert evaluated[name] == pytest.approx(logged[f"val_{name}"], rel=1e-4, abs=1e-7)
 
 
+def test_preview_shows_boxes_and_counts_them(voc):
+    from keras_tricks.preview import sample_images
+
+    sample = sample_images(recipe(voc), 4, validation=True)
+    assert sample.labels == ("1 square", "1 square, 1 disc", "1 square", "1 square, 1 disc")
+    assert sample.about == "detector · 64 px · validation images"
+
+
 def test_predict_draws_the_boxes(detector, voc, capsys):
     command("predict", detector, voc / "JPEGImages" / "9.png", voc / "JPEGImages" / "3.png", "--json")
     answers = json.loads(capsys.readouterr().out)

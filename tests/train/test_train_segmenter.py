@@ -104,6 +104,15 @@ def test_evaluate_gives_what_the_run_has_logged(segmenter, capsys):
         assert evaluated[name] == pytest.approx(logged[f"val_{name}"], rel=1e-4)
 
 
+def test_preview_shows_masks_over_images_in_training_and_in_validation(masks):
+    from keras_tricks.preview import sample_images
+
+    sample = sample_images(recipe(masks), 4)
+    assert len(sample.images) == 4 and sample.about == "segmenter · 32 px · training images, random_scale"
+    assert all(set(label.replace(" + ", " ").split()) & {"red", "green", "blue"} for label in sample.labels)
+    assert sample_images(recipe(masks), 2, validation=True).about.endswith(" px · validation images")
+
+
 def test_predict_draws_the_masks_and_says_the_shares(segmenter, masks, capsys, tmp_path):
     image = masks / "images" / "6.png"
     command("predict", segmenter, image, "--json", "-o", tmp_path)
