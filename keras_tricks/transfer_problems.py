@@ -66,7 +66,8 @@ def _field_problems(recipe: Recipe, data: DataFacts) -> list[Problem]:
         if has_field(data.task, field) or getattr(recipe, field) == info.default:
             continue
         tasks = " and ".join(sorted(task for task in ALL_TASKS if has_field(task, field)))
-        message = f"{field} is for {tasks}, and {recipe.data} is for {data.task}. Set {field} back."
+        usual = ",".join(map(str, info.default)) if isinstance(info.default, tuple) else str(info.default).lower()
+        message = f"{field} is for {tasks}, and {recipe.data} is for {data.task}. Set {field}={usual}."
         problems.append(Problem("error", field, message))
     if not problems and recipe.head is not None and (task := task_of_head(recipe.head)) != data.task:
         message = f"{recipe.head} is for {task}, and {recipe.data} is for {data.task}."

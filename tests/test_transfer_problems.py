@@ -38,7 +38,9 @@ def test_tricks_of_other_tasks_are_refused(found, kind, trick, tasks):
 
 
 def test_fields_of_other_tasks_are_refused(found):
-    assert set(found("folder", output_stride=8, classes=("a", "b"))) == {"output_stride", "classes"}
+    refused = found("folder", output_stride=8, classes=("a", "b"))
+    assert set(refused) == {"output_stride", "classes"}
+    assert refused["output_stride"].endswith("Set output_stride=none.") and refused["classes"].endswith("Set classes=.")
     assert set(found("voc", short_side=64, ignored=(0,))) == {"short_side", "ignored"}
     assert set(found("masks", sets=("trainval", "test"))) == {"sets"}
 
