@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
-from keras_tricks import data
 from keras_tricks.data.detection import (
     DetectionDataSet,
     DetectionMixUp,
-    DetectionPreprocessing,
     detection_evaluation_batches,
     detection_training_batches,
 )
 from keras_tricks.data.loading import parallel
+from keras_tricks.tasks.placed_plan import PlacedPlan
 
 
-@dataclass(frozen=True)
-class DetectionPlan:
+class DetectionPlan(PlacedPlan):
     """How images with boxes become batches: the value that the data stage of the tricks changes.
 
     The targets of a batch are one float32 tensor (batch, places, 6): left, top, right and bottom in pixels, label, and
     weight; a place without a box has the label -1.
-
-    Args:
-        preprocessing: What happens to each image.
-        batch_transforms: What happens to each training batch.
-        image_transforms: What happens to the colours of each training image, before that.
     """
-
-    preprocessing: DetectionPreprocessing
-    batch_transforms: tuple[DetectionMixUp, ...] = ()
-    image_transforms: tuple[data.ColorTransform, ...] = ()
-    repeats: int = 1
-    image_sizes: tuple[int, ...] = ()
-
-    @property
-    def evaluation(self) -> DetectionPreprocessing:
-        """What happens to each evaluation image."""
-        return self.preprocessing
 
     def with_mixup(self, alpha: float, per_image: bool) -> DetectionPlan:
         """Return a plan that mixes images and keeps the boxes of both.
@@ -50,14 +32,6 @@ class DetectionPlan:
             per_image: Of no account: each image has a weight of its own.
         """
         return replace(self, batch_transforms=(*self.batch_transforms, DetectionMixUp(alpha)))
-
-    def with_image_transform(self, transform: data.ColorTransform) -> DetectionPlan:
-        """Return a plan with one more transform of the images' colours."""
-        return replace(self, image_transforms=(*self.image_transforms, transform))
-
-    def with_scales(self, scales: tuple[float, float]) -> DetectionPlan:
-        """Return a plan whose training images have a random scale."""
-        return replace(self, preprocessing=replace(self.preprocessing, scales=scales))
 
     def training_batches(self, data_set: DetectionDataSet, batch_size: int, seed: int, **stream: Any) -> Any:
         """Return training batches; see `data.detection.detection_training_batches`."""

@@ -54,7 +54,7 @@ class Segmentation(Task):
             std=data_set.facts.std,
         )
         outputs = (MAIN_OUTPUT, "auxiliary") if recipe.resolved_head == "fcn" else ()
-        return SegmentationPlan(preprocessing, outputs)
+        return SegmentationPlan(preprocessing, outputs=outputs)
 
     def build_model(self, recipe: Recipe, tricks: Sequence[Trick], facts: RunFacts) -> keras.Model:
         """Return the head of the recipe on its dilated backbone, for images of any size."""
