@@ -31,7 +31,7 @@ def count_boxes(
         background: The class of what no object is.
     """
     counts: Counter[tuple[int, int]] = Counter()
-    difficult = targets.get("difficult", np.zeros(targets["labels"].shape, bool))
+    difficult = np.asarray(targets.get("difficult", np.zeros(targets["labels"].shape))).astype(bool)
     for index in range(len(targets["labels"])):
         true = targets["labels"][index] >= 0
         labels, hard = targets["labels"][index][true], difficult[index][true]
