@@ -56,12 +56,12 @@ class SavedModel:
         """The model with its predictions as the only output."""
         return self.task.inference_model(self.model)
 
-    def predict(self, images: Sequence[str | Path], top: int = 5) -> list[Answer]:
+    def predict(self, images: Sequence[str | Path], top: int | None = None) -> list[Answer]:
         """Say what is in image files.
 
         Args:
             images: Paths of the files.
-            top: How many findings to return for each at most, the surest ones. Defaults to 5.
+            top: How many findings to return for each at most, the surest first. Defaults to None: 5 classes, all boxes.
 
         Raises:
             RunError: A file cannot be read as an image.

@@ -81,7 +81,9 @@ def evaluate(
 def predict(
     run: _Name,
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    top: Annotated[int, typer.Option(min=1, help="How many classes or boxes to show.")] = 5,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many classes or boxes to show: 5 of an image's classes, else all.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Where to draw boxes and masks; the run's own pictures."),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from keras_tricks.saved_model import SavedModel
     from keras_tricks.training import Training
 
+USUAL_CLASSES = 5
+"""How many classes of an image are shown."""
+
 
 class Classification(Task):
     """One class for each image, of which labels and predictions give the shares."""
@@ -81,13 +84,13 @@ class Classification(Task):
         """Return probabilities."""
         return keras.layers.Softmax(dtype="float32", name="softmax")(outputs)
 
-    def answer(self, saved: SavedModel, image: Path, top: int) -> Answer:
-        """Return the most likely classes."""
+    def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
+        """Return the most likely classes, five if it is not said how many."""
         logits = saved.model.predict(data.prepare_image(image, saved.preprocessing)[None], verbose=0)
         probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
         found = tuple(
             {"class": saved.class_names[place], "probability": float(probabilities[place])}
-            for place in np.argsort(-probabilities, kind="stable")[:top]
+            for place in np.argsort(-probabilities, kind="stable")[: USUAL_CLASSES if top is None else top]
         )
         return Answer(found, tuple((each["class"], f"{each['probability']:.4f}") for each in found))
 

@@ -115,22 +115,22 @@ class Detection(Task):
         decoded = DecodeBoxes(saved.preprocessing.image_size, saved.anchor_size, name="decoded")(outputs)
         return keras.layers.Concatenate(dtype="float32", name="boxes_and_scores")([decoded["boxes"], decoded["scores"]])
 
-    def answer(self, saved: SavedModel, image: Path, top: int) -> Answer:
-        """Return the surest detections in the pixels of the file, and the image with their boxes."""
+    def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
+        """Return the surest detections in the pixels of the file, and the image with the boxes of all sure ones."""
         pixels = decode(tf.constant(image.read_bytes()))
         prepared, _ = saved.preprocessing.prepare(pixels, {"boxes": tf.zeros((0, 4))})
         outputs = saved.model.predict(prepared.numpy()[None], verbose=0)
         size = saved.preprocessing.image_size
         found = detections_of(outputs, size, len(saved.class_names), saved.anchor_size)
         sure = np.flatnonzero(found["scores"][0] >= SHOWN_SCORE)
-        sure = sure[np.argsort(-found["scores"][0, sure], kind="stable")][:top]
+        sure = sure[np.argsort(-found["scores"][0, sure], kind="stable")]
         height, width = pixels.shape[:2]
         # As the preprocessing has scaled it.
         boxes = np.clip(found["boxes"][0, sure] * max(height, width) / size, 0, [width, height, width, height])
         labels, scores = found["labels"][0, sure], found["scores"][0, sure]
         findings = tuple(
             {"class": saved.class_names[label], "score": float(score), "box": [round(float(side), 1) for side in box]}
-            for box, label, score in zip(boxes, labels, scores, strict=True)
+            for box, label, score in list(zip(boxes, labels, scores, strict=True))[:top]
         )
         rows = tuple(
             (each["class"], f"{each['score']:.4f}", *(f"{side:.1f}" for side in each["box"])) for each in findings

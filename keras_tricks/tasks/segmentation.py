@@ -112,7 +112,7 @@ class Segmentation(Task):
         """Return probabilities."""
         return keras.layers.Softmax(dtype="float32", name="softmax")(outputs)
 
-    def answer(self, saved: SavedModel, image: Path, top: int) -> Answer:
+    def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return the classes that most pixels are taken for, and the image with all of them drawn over it."""
         encoded = tf.constant(image.read_bytes())
         pixels = decode(encoded)

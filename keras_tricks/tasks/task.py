@@ -93,13 +93,13 @@ class Task(ABC):
         """Return what an exported model returns for the outputs of the one that predicts, both symbolic."""
 
     @abstractmethod
-    def answer(self, saved: SavedModel, image: Path, top: int) -> Answer:
+    def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return what a model says of an image.
 
         Args:
             saved: The model.
             image: The file.
-            top: How many of its findings to return at most.
+            top: How many of its findings to return at most; None for the usual number.
 
         Raises:
             OSError: The file cannot be read.

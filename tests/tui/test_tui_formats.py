@@ -82,3 +82,12 @@ def test_the_middle_of_a_name_is_left_out(text, width, expected):
 )
 def test_no_difference_that_is_nan_looks_good(key, change, color):
     assert change_color(column(key), change) == color
+
+
+def test_a_segmenter_and_a_detector_show_their_own_metric_for_the_accuracy():
+    from tui.widgets.charted_metrics import usual_metrics
+
+    logged = ("loss", "accuracy", "val_accuracy", "mean_iou", "val_mean_iou", "learning_rate", "images_per_second")
+    assert usual_metrics(logged)[1] == "mean_iou"
+    assert usual_metrics(("loss", "val_coco_map", "val_coco_map50", "learning_rate"))[1] == "coco_map50"
+    assert usual_metrics(("loss", "accuracy"))[:2] == ("loss", "accuracy")

@@ -7,10 +7,13 @@ import re
 import zlib
 from collections.abc import Collection, Iterable, Sequence
 
+from keras_tricks.task_facts import TASKS
 from tui.widgets.chart import Line
 
 USUAL = ("loss", "accuracy", "learning_rate", "images_per_second")
-"""What is charted unless the user chooses otherwise."""
+"""What is charted unless the user chooses otherwise; of detectors and segmenters their own metric for the accuracy."""
+
+_WATCHED = tuple(task.metric.removeprefix("val_") for task in TASKS.values())
 
 _TITLES = {"images_per_second": "images/s", "steps_per_second": "steps/s", "epoch_seconds": "seconds an epoch"}
 _COLORS = {"learning_rate": "accent", "images_per_second": "success", "steps_per_second": "success"}
@@ -28,8 +31,10 @@ def charted(names: Iterable[str]) -> list[str]:
 def usual_metrics(logged: Sequence[str]) -> tuple[str, ...]:
     """Return the usual metrics; others that are logged stand in for those that are not."""
     known = charted(logged)
-    others = iter([name for name in known if name not in USUAL and name != "epoch_seconds"])
-    return tuple(name if name in known else next(others, name) for name in USUAL)
+    watched = next((name for name in reversed(_WATCHED) if name in known), "accuracy")
+    usual = tuple(watched if name == "accuracy" else name for name in USUAL)
+    others = iter([name for name in known if name not in usual and name != "epoch_seconds"])
+    return tuple(name if name in known else next(others, name) for name in usual)
 
 
 def title(metric: str) -> str:
