@@ -209,6 +209,9 @@ def data_facts(name: str) -> DataFacts:
                 raise ValueError(f"Expected a path after {prefix}. Received: name={name!r}")
             return DataFacts(name=name, title=f"{what} under {path}", task=task)
     base, config, version = split_tfds_name(name)
+    configurations = [name for name in KNOWN_DATA_SETS if name.startswith(f"{base}/")]
+    if configurations and f"{base}/{config}" not in configurations:
+        raise ValueError(f"Expected one of {', '.join(configurations)}. Received: name={name!r}")
     known = KNOWN_DATA_SETS.get(f"{base}/{config}" if config else base) or KNOWN_DATA_SETS.get(base)
     if known is None:
         return DataFacts(name=name, title=name)

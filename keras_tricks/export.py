@@ -117,7 +117,8 @@ def export(
                     f"{saved.model.name} could not be written as {format}: {type(error).__name__}: {reason[-1]}"
                 ) from error
         expected = model.predict(np.concatenate(batches), batch_size=_BATCH_SIZE, verbose=0)
-        difference = _largest_difference(np.concatenate(outputs), expected)
+        both = (saved.task.parts(each) for each in (np.concatenate(outputs), expected))
+        difference = max(_largest_difference(*pair) for pair in zip(*both, strict=True))
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"The {format} file gives other outputs than the model: they differ by {difference:.2g} of the largest "
@@ -220,6 +221,7 @@ def _description(
         "output": {
             "values": saved.task.outputs if probabilities else saved.task.logits,
             "shape": list(model.output_shape),
+            **saved.task.decoding(saved),
         },
         "task": saved.task_name,
         "classes": list(saved.class_names),

@@ -116,8 +116,8 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """The share of images that were classified as what they are."""
-        return self.correct / self.images
+        """The share that was taken for what it is; NaN where there is nothing to count."""
+        return self.correct / self.images if self.images else float("nan")
 
     @cached_property
     def scores(self) -> tuple[ClassScore, ...]:
@@ -284,7 +284,7 @@ class PredictionCounter:
             shifted = scores - scores.max(axis=-1, keepdims=True)
             losses = np.log(np.exp(shifted).sum(axis=-1)) - shifted[np.arange(len(labels)), labels]
             shares = np.bincount(answers, minlength=classes) / len(answers)
-            self._keep_worst(place, int(np.bincount(labels).argmax()), float(losses.mean()), shares, image)
+            self._keep_worst(place, int(np.bincount(labels).argmax()), float(losses.mean()), shares, squared(image))
         self._seen += len(images)
 
     def _keep_worst(self, place: int, true: int, loss: float, shares: np.ndarray, image: np.ndarray) -> None:
@@ -307,6 +307,12 @@ class PredictionCounter:
         return Predictions(
             self.class_names, dict(self._counts), tuple(image for _, _, image in worst), calibration, self.unit
         )
+
+
+def squared(image: np.ndarray) -> np.ndarray:
+    """Return an image with black below it or at its right, so that thumbnails of images of all shapes are of one."""
+    side = max(*image.shape[:2], THUMBNAIL_SIZE)
+    return np.pad(image, [(0, side - image.shape[0]), (0, side - image.shape[1]), (0, 0)])
 
 
 def thumbnail(image: np.ndarray, size: int = THUMBNAIL_SIZE) -> np.ndarray:

@@ -25,6 +25,7 @@ from keras_tricks.recipe_problems import find_problems
 from keras_tricks.task_facts import TASKS
 from keras_tricks.trick import Trick
 from keras_tricks.tricks import trick_class
+from keras_tricks.weights_facts import run_directory, weights_kind
 
 SCHEMA_VERSION = 1
 
@@ -213,6 +214,8 @@ class Recipe(BaseModel):
             places["decoded_cache"] = str(Path(self.decoded_cache).expanduser().resolve())
         if self.weights is not None and Path(self.weights).expanduser().is_file():
             places["weights"] = str(Path(self.weights).expanduser().resolve())
+        elif self.weights is not None and weights_kind(self.weights) == "run":
+            places["weights"] = str(run_directory(self.weights).resolve())
         return self.changed(**places)
 
     def problems(self, replicas: int | None = None) -> list[Problem]:

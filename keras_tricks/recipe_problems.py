@@ -194,9 +194,10 @@ def _size_problems(recipe: Recipe, model: ModelFacts) -> list[Problem]:
 
 
 def _cache_problems(recipe: Recipe, data: DataFacts) -> list[Problem]:
-    if recipe.decoded_cache is None or data.style != "small":
+    if recipe.decoded_cache is None or (data.style != "small" and data.task == "classification"):
         return []
-    message = f"{recipe.data} is decoded in memory anyway: decoded_cache does nothing. Set decoded_cache=none."
+    why = "decoded in memory" if data.style == "small" else "decoded with what belongs to its images"
+    message = f"{recipe.data} is {why} anyway: decoded_cache does nothing. Set decoded_cache=none."
     return [Problem("warning", "decoded_cache", message)]
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 
 from keras_tricks import data
 from keras_tricks.data_facts import Task as TaskName
@@ -66,14 +65,7 @@ class SavedModel:
         Raises:
             RunError: A file cannot be read as an image.
         """
-        answers = []
-        for image in images:
-            try:
-                answers.append(self.task.answer(self, Path(image), top))
-            except (OSError, ValueError, tf.errors.OpError) as error:
-                reason = "it is not a readable image" if isinstance(error, tf.errors.OpError) else error
-                raise RunError(f"{image} cannot be read as an image: {reason}") from error
-        return answers
+        return [self.task.answer(self, Path(image), top) for image in images]
 
 
 def of_training(training: Training) -> SavedModel:

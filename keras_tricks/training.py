@@ -195,6 +195,8 @@ def check(recipe: Recipe, data_set: data.ImageDataSet, team: Team | None = None)
                     f"{trick.name} needs the TensorFlow backend. Turn it off, or set KERAS_BACKEND=tensorflow. "
                     f"Received: KERAS_BACKEND={backend}"
                 )
+    if recipe.resolved_head == "retinanet" and importlib.util.find_spec("keras_hub") is None:
+        raise RecipeError("RetinaNet needs the layers of the package keras-hub: pip install 'keras-tricks[hub]'")
     if recipe.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise RecipeError("TensorBoard logs need the package tensorboard: pip install tensorboard")
     try:

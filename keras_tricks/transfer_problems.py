@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_tricks.data_facts import DataFacts
+from keras_tricks.data_facts import DataFacts, folder_of
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, ModelFacts
 from keras_tricks.problem import Problem
 from keras_tricks.task_facts import ALL_TASKS, HEADS, TASKS, task_of_head
@@ -25,6 +25,11 @@ def transfer_problems(recipe: Recipe, model: ModelFacts, data: DataFacts) -> lis
     if not strides:
         message = f"{recipe.model} cannot be a backbone. Set model to a ResNet, an NF-ResNet or an NFNet."
         return [*problems, Problem("error", where, message)]
+    problems += _data_problems(recipe)
+    if recipe.weights is None and (recipe.frozen_stages or recipe.frozen_batch_norm):
+        where = "frozen_stages" if recipe.frozen_stages else "frozen_batch_norm"
+        message = f"{where} keeps random weights as they are. Set weights, or train all of {recipe.model}."
+        problems.append(Problem("warning", where, message))
     if data.task == "detection":
         problems += _detector_problems(recipe, strides)
     if recipe.output_stride is not None and recipe.output_stride not in strides[1:]:
@@ -72,6 +77,20 @@ def _field_problems(recipe: Recipe, data: DataFacts) -> list[Problem]:
     if not problems and recipe.head is not None and (task := task_of_head(recipe.head)) != data.task:
         message = f"{recipe.head} is for {task}, and {recipe.data} is for {data.task}."
         problems.append(Problem("error", "head", f"{message} Set head to {_listed(TASKS[data.task].heads)}."))
+    return problems
+
+
+def _data_problems(recipe: Recipe) -> list[Problem]:
+    problems = []
+    twice = [name for name in recipe.classes if not name or recipe.classes.count(name) > 1]
+    if twice:
+        message = f"Each class has a name of its own. Received: {twice[0]!r} in classes={','.join(recipe.classes)}"
+        problems.append(Problem("error", "classes", message))
+    if folder_of(recipe.data) is None:
+        for field in ("classes", "sets", "ignored"):
+            if getattr(recipe, field) != type(recipe).model_fields[field].default:
+                message = f"{recipe.data} of TFDS says itself what {field} says of a folder. Leave {field} as it is."
+                problems.append(Problem("error", field, message))
     return problems
 
 

@@ -66,6 +66,20 @@ def test_what_a_network_lacks_is_not_frozen_and_a_fcn_has_its_width(found):
     assert "a quarter" in found(head_filters=8)["head_filters"]
 
 
+def test_classes_have_names_of_their_own_and_data_sets_say_theirs(found):
+    assert "'a' in classes=a,b,a" in found(classes=("a", "b", "a"))["classes"]
+    voc = Recipe(data="voc/2007", **SEGMENTER, classes=("a", "b"), sets=("train", "test"))
+    assert {problem.where for problem in voc.problems() if problem.level == "error"} == {"classes", "sets"}
+    with pytest.raises(ValueError, match=r"Expected one of voc/2007, voc/2012, voc/2007\+2012"):
+        _ = Recipe(data="voc").task
+
+
+def test_frozen_random_weights_are_warned_of(tmp_path):
+    recipe = Recipe(data=f"voc:{tmp_path}", **SEGMENTER, frozen_stages=1, frozen_batch_norm=True)
+    assert [problem.where for problem in recipe.problems()] == ["frozen_stages"]
+    assert recipe.changed(weights="imagenet").problems() == []
+
+
 def test_lists_are_typed_with_commas_and_come_back(found, tmp_path):
     from keras_tricks.presets import change, command
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from keras_tricks.recipe import Recipe
-from keras_tricks.runs.summary import RunSummary
+from keras_tricks.runs.summary import RunSummary, whole_recipe
 
 METRIC = "val_accuracy"
 _WORDS_ONLY = frozenset({"name", "description", "published", "tensorboard"})
@@ -94,7 +94,7 @@ def seconds_per_epoch(recipe: Recipe, summaries: Sequence[RunSummary]) -> float 
 
 
 def _key(summary: RunSummary) -> _Key:
-    fields = {key: value for key, value in summary.facts.recipe.items() if key not in _WORDS_ONLY}
+    fields = {key: value for key, value in whole_recipe(summary.facts).items() if key not in _WORDS_ONLY}
     tricks = frozenset(
         (name, json.dumps(arguments, sort_keys=True)) for name, arguments in summary.facts.tricks.items()
     )

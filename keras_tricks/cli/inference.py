@@ -82,7 +82,8 @@ def predict(
     run: _Name,
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     top: Annotated[
-        int | None, typer.Option(min=1, help="How many classes or boxes to show: 5 of an image's classes, else all.")
+        int | None,
+        typer.Option(min=1, help="How many to show; by default 5 classes, and all boxes of a score from 0.3."),
     ] = None,
     output: Annotated[
         Path | None,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from keras_tricks.runs.columns import Value, as_value, column, sorts_descending
 from keras_tricks.runs.schema import MetricRow
-from keras_tricks.runs.summary import RunFacts, RunSummary
+from keras_tricks.runs.summary import RunFacts, RunSummary, whole_recipe
 
 NOT_COMPARED = frozenset({"name", "description", "published"})
 """Fields of a recipe that change nothing in its training."""
@@ -145,7 +145,7 @@ def values_table(runs: Sequence[ComparedRun], metrics: Sequence[str], baseline: 
 
 def flat_recipe(facts: RunFacts) -> dict[str, Any]:
     """Return the fields that shape the training, the tricks that are on, and the parameters of these."""
-    flat = {key: value for key, value in facts.recipe.items() if key not in NOT_COMPARED}
+    flat = {key: value for key, value in whole_recipe(facts).items() if key not in NOT_COMPARED}
     for trick, parameters in facts.tricks.items():
         flat[trick] = "on"
         flat |= {f"{trick}.{name}": value for name, value in parameters.items()}

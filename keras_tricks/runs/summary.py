@@ -112,6 +112,18 @@ def read_facts(run: Run) -> RunFacts:
     )
 
 
+def whole_recipe(facts: RunFacts) -> dict[str, Any]:
+    """Return the fields of a run's recipe, without the tricks; of those that it is too old to have, the defaults."""
+    if not {"model", "data"} <= facts.recipe.keys():
+        return dict(facts.recipe)
+    # It reads runs, of which weights may be.
+    from keras_tricks.recipe import Recipe
+
+    defaults = {name: field.default for name, field in Recipe.model_fields.items() if name != "tricks"}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+    return {**plain, **facts.recipe}
+
+
 def summarize(run: Run, facts: RunFacts | None = None) -> RunSummary:
     """Return a run's summary as it is now.
 

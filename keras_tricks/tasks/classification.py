@@ -15,6 +15,7 @@ from keras_tricks.label_text import label_text
 from keras_tricks.model_facts import model_facts
 from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.recipe import Recipe
+from keras_tricks.runs import RunError
 from keras_tricks.tasks.answer import Answer
 from keras_tricks.tasks.task import Task, changed_arguments, image_files, load_weights
 from keras_tricks.trick import RunFacts, Trick
@@ -86,7 +87,11 @@ class Classification(Task):
 
     def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return the most likely classes, five if it is not said how many."""
-        logits = saved.model.predict(data.prepare_image(image, saved.preprocessing)[None], verbose=0)
+        try:
+            prepared = data.prepare_image(image, saved.preprocessing)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{image} cannot be read as an image: {error}") from error
+        logits = saved.model.predict(prepared[None], verbose=0)
         probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
         found = tuple(
             {"class": saved.class_names[place], "probability": float(probabilities[place])}

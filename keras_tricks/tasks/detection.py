@@ -17,13 +17,12 @@ from keras_tricks.annotated_pictures import draw_boxes, side_by_side
 from keras_tricks.box_counts import count_boxes
 from keras_tricks.callbacks.mean_average_precision import MeanAveragePrecision
 from keras_tricks.data.detection import DetectionDataSet, DetectionPreprocessing, detection_evaluation_batches
-from keras_tricks.data.preprocessing import decode
 from keras_tricks.metrics import DetectionMetrics
 from keras_tricks.predictions import Predictions
 from keras_tricks.recipe import Recipe, RecipeError
 from keras_tricks.tasks.answer import Answer
 from keras_tricks.tasks.detection_plan import DetectionPlan
-from keras_tricks.tasks.task import Task, backbone, picture_names
+from keras_tricks.tasks.task import Task, backbone, picture_names, read_pixels
 from keras_tricks.trick import RunFacts, Trick
 
 if TYPE_CHECKING:
@@ -35,6 +34,10 @@ SHOWN_SCORE = 0.3
 
 BACKGROUND = "background"
 """The class of what no object is, in the table of what was taken for what."""
+
+
+class NotFiniteError(ValueError):
+    """What a model says of an image is not finite."""
 
 
 class Detection(Task):
@@ -90,10 +93,16 @@ class Detection(Task):
         return super().evaluate(training) | self.measure(training)
 
     def measure(self, training: Training) -> dict[str, float]:
-        """Return the mean average precisions of the validation images, with the weights that the model has."""
+        """Return the mean average precisions of the validation images, with the weights that the model has.
+
+        They are NaN where the model says something of an image that is not finite.
+        """
         metrics = DetectionMetrics(training.facts.classes)
-        for _, targets, found in self._predicted(training):
-            metrics.add(found, targets)
+        try:
+            for _, targets, found in self._predicted(training):
+                metrics.add(found, targets)
+        except NotFiniteError:
+            return dict.fromkeys(DetectionMetrics(1).result(), float("nan"))
         return metrics.result()
 
     def gather(self, training: Training) -> Predictions:
@@ -115,9 +124,17 @@ class Detection(Task):
         decoded = DecodeBoxes(saved.preprocessing.image_size, saved.anchor_size, name="decoded")(outputs)
         return keras.layers.Concatenate(dtype="float32", name="boxes_and_scores")([decoded["boxes"], decoded["scores"]])
 
+    def parts(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Return boxes and classes."""
+        return [outputs[..., :4], outputs[..., 4:]]
+
+    def decoding(self, saved: SavedModel) -> dict[str, Any]:
+        """Return what the anchors are made of."""
+        return {"anchor_size": saved.anchor_size}
+
     def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return the surest detections in the pixels of the file, and the image with the boxes of all sure ones."""
-        pixels = decode(tf.constant(image.read_bytes()))
+        pixels = read_pixels(image)
         prepared, _ = saved.preprocessing.prepare(pixels, {"boxes": tf.zeros((0, 4))})
         outputs = saved.model.predict(prepared.numpy()[None], verbose=0)
         size = saved.preprocessing.image_size
@@ -174,6 +191,8 @@ class Detection(Task):
         )
         for images, targets in batches:
             outputs = keras.ops.convert_to_numpy(training.predict(images))
+            if not np.isfinite(outputs).all():
+                raise NotFiniteError("What the model says of a validation image is not finite.")
             found = detections_of(outputs, facts.image_size, facts.classes, anchor_size)
             yield images.numpy(), {name: value.numpy() for name, value in targets.items()}, found
 

@@ -14,7 +14,6 @@ import tensorflow as tf
 from keras_tricks import data, models
 from keras_tricks.annotated_pictures import overlay_mask, side_by_side
 from keras_tricks.callbacks.main_output import MAIN_OUTPUT, MainOutput, rename
-from keras_tricks.data.preprocessing import decode
 from keras_tricks.data.segmentation import IGNORED, SegmentationDataSet, SegmentationPreprocessing
 from keras_tricks.label_text import label_text
 from keras_tricks.losses import PixelCrossentropy
@@ -24,7 +23,7 @@ from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.recipe import Recipe
 from keras_tricks.tasks.answer import Answer
 from keras_tricks.tasks.segmentation_plan import SegmentationPlan
-from keras_tricks.tasks.task import Task, backbone, image_files, picture_names
+from keras_tricks.tasks.task import Task, backbone, image_files, picture_names, read_pixels
 from keras_tricks.trick import RunFacts, Trick
 
 if TYPE_CHECKING:
@@ -59,10 +58,15 @@ class Segmentation(Task):
     def build_model(self, recipe: Recipe, tricks: Sequence[Trick], facts: RunFacts) -> keras.Model:
         """Return the head of the recipe on its dilated backbone, for images of any size."""
         pyramid = backbone(recipe, tricks, facts, output_stride=_output_stride(recipe))
+        normalizes = "batch_norm" in model_facts(recipe.model).features
+        # A frozen backbone does not say how its head is to be normalized.
+        synchronized = normalizes and facts.replicas > 1 and recipe.synchronized_batch_norm
+        arguments: dict[str, Any] = {"normalization": "synchronized" if synchronized else None}
         if recipe.resolved_head == "fcn":
-            return models.FCN(pyramid, facts.classes)
-        filters = {} if recipe.head_filters is None else {"filters": recipe.head_filters}
-        return models.DeepLabV3Plus(pyramid, facts.classes, **filters)
+            return models.FCN(pyramid, facts.classes, **arguments)
+        if recipe.head_filters is not None:
+            arguments["filters"] = recipe.head_filters
+        return models.DeepLabV3Plus(pyramid, facts.classes, **arguments)
 
     def loss(self, recipe: Recipe, facts: RunFacts) -> keras.losses.Loss:
         """Return the cross-entropy of the logits of each pixel."""
@@ -114,8 +118,7 @@ class Segmentation(Task):
 
     def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return the classes that most pixels are taken for, and the image with all of them drawn over it."""
-        encoded = tf.constant(image.read_bytes())
-        pixels = decode(encoded)
+        pixels = read_pixels(image)
         prepared, _ = saved.preprocessing.prepare(pixels, tf.zeros(pixels.shape[:2], tf.uint8))
         logits = saved.inference_model.predict(prepared.numpy()[None], verbose=0)[0]
         height, width = saved.preprocessing.evaluated_size(tf.shape(pixels)).numpy()

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_tricks import data, models, weights
 from keras_tricks.data.image_folder import FileSplit
+from keras_tricks.data.preprocessing import decode
 from keras_tricks.data_facts import Task as TaskName
 from keras_tricks.model_facts import LARGEST_SMALL_IMAGE, model_facts
 from keras_tricks.predictions import Predictions
 from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.runs import RunError
 from keras_tricks.task_facts import TASKS, TaskFacts
 from keras_tricks.tasks.answer import Answer
 from keras_tricks.trick import RunFacts, Trick
@@ -92,6 +95,14 @@ class Task(ABC):
     def activated(self, saved: SavedModel, outputs: Any) -> Any:
         """Return what an exported model returns for the outputs of the one that predicts, both symbolic."""
 
+    def parts(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Return the parts of an exported model's outputs whose numbers are of different sizes."""
+        return [outputs]
+
+    def decoding(self, saved: SavedModel) -> dict[str, Any]:
+        """Return what else one must know to read the outputs of an exported model, as values of JSON."""
+        return {}
+
     @abstractmethod
     def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return what a model says of an image.
@@ -102,8 +113,7 @@ class Task(ABC):
             top: How many of its findings to return at most; None for the usual number.
 
         Raises:
-            OSError: The file cannot be read.
-            ValueError: It is no image; or `tf.errors.OpError`.
+            RunError: The file cannot be read as an image.
         """
 
     @abstractmethod
@@ -121,6 +131,19 @@ class Task(ABC):
         return {}
 
 
+def read_pixels(image: Path) -> Any:
+    """Return the uint8 pixels (height, width, 3) of an image file.
+
+    Raises:
+        RunError: It cannot be read as an image.
+    """
+    try:
+        return decode(tf.constant(image.read_bytes()))
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a readable image"
+        raise RunError(f"{image} cannot be read as an image: {reason}") from error
+
+
 def image_files(split: data.Split) -> list[str]:
     """Return the file of each image of a split; none where images do not lie in files of their own."""
     return [os.fsdecode(path) for path in split.paths.numpy()] if isinstance(split, FileSplit) else []
@@ -129,7 +152,8 @@ def image_files(split: data.Split) -> list[str]:
 def picture_names(split: data.Split, count: int) -> list[str]:
     """Return names for the pictures of the first images of a split: those of their files, else their numbers."""
     files = image_files(split)
-    return [Path(files[place]).stem if files else f"{place:04d}" for place in range(min(count, split.size))]
+    stems = [Path(files[place]).stem if files else f"{place:04d}" for place in range(min(count, split.size))]
+    return [stem if stems.count(stem) == 1 else f"{place:04d}-{stem}" for place, stem in enumerate(stems)]
 
 
 def backbone(recipe: Recipe, tricks: Sequence[Trick], facts: RunFacts, **arguments: Any) -> keras.Model:

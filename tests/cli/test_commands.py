@@ -275,7 +275,8 @@ def test_the_ui_needs_a_terminal(command):
 
 @pytest.mark.parametrize("script", sorted(Path("recipes").glob("*.py")), ids=lambda path: path.stem)
 def test_each_recipe_is_a_script(script, tmp_path):
-    (tmp_path / "images").mkdir()
+    for folder in ("images", "BCCD", "CamVid"):
+        (tmp_path / folder).mkdir()
     answer = subprocess.run(
         [sys.executable, script.resolve(), "--set", "epochs=77", "--dry-run"],
         capture_output=True,

@@ -105,6 +105,26 @@ def test_evaluate_gives_what_the_run_has_logged(detector, capsys):
         assert evaluated[name] == pytest.approx(logged[f"val_{name}"], rel=1e-4, abs=1e-7)
 
 
+def test_a_detector_that_diverges_says_so_with_a_row(voc, tmp_path):
+    from keras_tricks.callbacks import DivergedError
+    from keras_tricks.train import run
+
+    wanted = recipe(voc, learning_rate=1000, batch_size=8, tricks=(), frozen_batch_norm=False)
+    directory = create_run(tmp_path, "diverges", wanted.model_dump(mode="json"))
+    with pytest.raises(DivergedError):
+        run(wanted, directory)
+    assert Run(directory).status().state == "failed"
+    assert not np.isfinite(list(Run(directory).metrics().rows[-1].values.values())).all()
+
+
+def test_a_file_with_other_probabilities_is_noticed():
+    from keras_tricks.tasks import task_of
+
+    outputs = np.concatenate([np.full((1, 3, 4), 400.0), np.full((1, 3, 2), 0.03)], axis=-1)
+    boxes, classes = task_of("detection").parts(outputs)
+    assert boxes.max() == 400 and boxes.shape == (1, 3, 4) and classes.max() == 0.03
+
+
 def test_preview_shows_boxes_and_counts_them(voc):
     from keras_tricks.preview import sample_images
 

@@ -8,7 +8,7 @@ from in_terminal import command
 from PIL import Image
 
 from keras_tricks import Recipe, data, tricks
-from keras_tricks.predictions import Predictions
+from keras_tricks.predictions import PredictionCounter, Predictions
 from keras_tricks.runs import Run, create_run, schema
 
 SIZES = [(40, 33), (32, 40), (48, 32), (33, 33), (40, 40), (32, 32), (56, 40), (40, 32), (32, 48), (40, 34)]
@@ -104,6 +104,20 @@ def test_evaluate_gives_what_the_run_has_logged(segmenter, capsys):
         assert evaluated[name] == pytest.approx(logged[f"val_{name}"], rel=1e-4)
 
 
+def test_images_of_all_sizes_are_kept_among_the_worst(tmp_path):
+    counter = PredictionCounter(("a", "b"), unit="pixels")
+    for height, width in ((20, 90), (8, 8), (100, 100)):
+        mask = np.zeros((1, height, width), int)
+        counter.add_pixels(np.zeros((1, height, width, 2)), mask, np.full((1, height, width, 3), 9, np.uint8))
+    counter.predictions().save(tmp_path / "p.npz")
+    kept = Predictions.load(tmp_path / "p.npz")
+    assert kept.counts == {(0, 0): 20 * 90 + 8 * 8 + 100 * 100}
+    assert sorted((image.place, image.loss) for image in kept.worst) == [
+        (place, pytest.approx(np.log(2))) for place in range(3)
+    ]
+    assert {image.pixels.shape for image in kept.worst} == {(64, 64, 3)}
+
+
 def test_preview_shows_masks_over_images_in_training_and_in_validation(masks):
     from keras_tricks.preview import sample_images
 
@@ -158,10 +172,11 @@ def test_a_stopped_run_ends_as_an_unbroken_one(segmenter, masks, tmp_path):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
-def test_two_replicas_give_what_one_device_gives(masks, two_replicas):
+@pytest.mark.parametrize("frozen", [False, True])
+def test_two_replicas_give_what_one_device_gives(masks, two_replicas, frozen):
     from keras_tricks.training import build
 
-    wanted = recipe(masks, epochs=1)
+    wanted = recipe(masks, epochs=1, frozen_batch_norm=frozen)
 
     def trained(replicas):
         training = build(wanted.changed(replicas=replicas))

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
+from keras_tricks.runs.schema import is_share
 from tui.formats import duration, number, share, shortened
 from tui.run_watcher import RunView
 from tui.states import STATE_LOOKS
@@ -106,8 +107,7 @@ def _state_line(view: RunView, now: float, width: int) -> Content:
     if hints:
         parts.append(Content.styled("; ".join(hints), "$text-error"))
     if status.best is not None:
-        is_share = "accuracy" in status.best.metric
-        value = share(status.best.value) if is_share else number(status.best.value)
+        value = share(status.best.value) if is_share(status.best.metric) else number(status.best.value)
         parts.append(_pair(f"best {status.best.metric}", f"{value} @{status.best.epoch}"))
     parts.append(Content.styled(view.about, "$muted"))
     if status.attempt > 1:

@@ -52,7 +52,7 @@ class BoxSplit(FileSplit):
 
 @dataclass(frozen=True, eq=False)
 class DetectionDataSet(ImageDataSet):
-    """A loaded data set of images with boxes; its splits are `BoxSplit`s."""
+    """A loaded data set of images with boxes; of its splits each item has an image and boxes."""
 
 
 def load_voc_folder(

@@ -54,7 +54,7 @@ class MaskSplit(FileSplit):
 
 @dataclass(frozen=True, eq=False)
 class SegmentationDataSet(ImageDataSet):
-    """A loaded data set of images with masks; its splits are `MaskSplit`s.
+    """A loaded data set of images with masks; of its splits each item has an image and a mask.
 
     Args:
         palette: Red, green and blue to draw each class with, in the order of `class_names`.

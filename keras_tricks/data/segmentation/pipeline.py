@@ -80,7 +80,8 @@ def segmentation_evaluation_batches(
 ) -> tf.data.Dataset:
     """Return every image of a split once, whole, in the stored order and without augmentation.
 
-    Images of other sizes in a batch are padded to the largest, with the mean colour and `IGNORED`.
+    Images of other sizes in a batch are padded to the largest, with the mean colour and `IGNORED`: where sizes differ,
+    what a network says near the padding, and what a mean over the image gives, depend on which images share a batch.
 
     Args:
         data_set: The data set.
