@@ -210,7 +210,7 @@ def data_facts(name: str) -> DataFacts:
             return DataFacts(name=name, title=f"{what} under {path}", task=task)
     base, config, version = split_tfds_name(name)
     configurations = [name for name in KNOWN_DATA_SETS if name.startswith(f"{base}/")]
-    if configurations and f"{base}/{config}" not in configurations:
+    if configurations and config is None and base not in KNOWN_DATA_SETS:
         raise ValueError(f"Expected one of {', '.join(configurations)}. Received: name={name!r}")
     known = KNOWN_DATA_SETS.get(f"{base}/{config}" if config else base) or KNOWN_DATA_SETS.get(base)
     if known is None:

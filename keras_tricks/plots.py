@@ -41,7 +41,7 @@ def plot_learning_curves(history: MetricsHistory, directory: str | Path, title: 
     steps_per_epoch = _steps_per_epoch(history)
     logged = set(history.names())
     panels = [panel for panel in _PANELS if logged.intersection(panel[1])]
-    figure = Figure(figsize=(4 * len(panels), 3.8), layout="constrained")
+    figure = Figure(figsize=(max(12, 4 * len(panels)), 3.8), layout="constrained")
     for axes, (heading, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, history, heading, names, steps_per_epoch)
     if title:

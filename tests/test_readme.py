@@ -21,8 +21,14 @@ def test_train_commands_in_the_readme_are_valid(tmp_path, monkeypatch):
             options[option].append(value)
         fields = dict(re.findall(r"--(data|weights) (\S+)", rest))
         if "data" in fields:
-            (tmp_path / fields["data"].removeprefix("folder:")).mkdir(exist_ok=True)
+            (tmp_path / fields["data"].partition(":")[2]).mkdir(exist_ok=True)
         if "weights" in fields:
-            (tmp_path / fields["weights"]).touch()
+            weights = tmp_path / fields["weights"]
+            if weights.suffix:
+                weights.touch()
+            else:
+                weights.mkdir(exist_ok=True)
+                for file in ("recipe.json", "model.keras"):
+                    (weights / file).touch()
         recipe = change(find_recipe(name), options["--set"], options["--trick"], options["--no-trick"])
         assert not [problem for problem in recipe.changed(**fields).problems() if problem.level == "error"]

@@ -75,7 +75,7 @@ def test_classes_have_names_of_their_own_and_data_sets_say_theirs(found):
 
 
 def test_frozen_random_weights_are_warned_of(tmp_path):
-    recipe = Recipe(data=f"voc:{tmp_path}", **SEGMENTER, frozen_stages=1, frozen_batch_norm=True)
+    recipe = Recipe(data=f"voc:{tmp_path}", model="resnet50", image_size=64, frozen_stages=1, frozen_batch_norm=True)
     assert [problem.where for problem in recipe.problems()] == ["frozen_stages"]
     assert recipe.changed(weights="imagenet").problems() == []
 

@@ -61,7 +61,9 @@ def test_parameters_are_the_published_ones():
 
 
 def test_names_lead_to_builders():
-    built_on_them = {"AUXILIARY_WEIGHT", "DeepLabV3Plus", "FCN", "backbone", "feature_strides", "prediction_model"}
+    segmenters = {"AUXILIARY_WEIGHT", "DeepLabV3Plus", "FCN", "prediction_model"}
+    detectors = {"DecodeBoxes", "RetinaNet", "anchors", "detections"}
+    built_on_them = {"backbone", "feature_strides"} | segmenters | detectors
     assert {facts.builder for facts in MODELS.values()} == set(models.__all__) - built_on_them
     for name, facts in MODELS.items():
         assert facts is model_facts(name)

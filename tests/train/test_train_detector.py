@@ -109,7 +109,7 @@ def test_a_detector_that_diverges_says_so_with_a_row(voc, tmp_path):
     from keras_tricks.callbacks import DivergedError
     from keras_tricks.train import run
 
-    wanted = recipe(voc, learning_rate=1000, batch_size=8, tricks=(), frozen_batch_norm=False)
+    wanted = recipe(voc, learning_rate=1000, batch_size=8, epochs=12, tricks=(), frozen_batch_norm=False)
     directory = create_run(tmp_path, "diverges", wanted.model_dump(mode="json"))
     with pytest.raises(DivergedError):
         run(wanted, directory)

@@ -197,6 +197,8 @@ async def test_the_mouse_does_what_the_keys_do(app):
         await pilot.pause()
         await pilot.click(kind)
         assert app.screen.draft.recipe.trick("warmup").kind == "constant"
+        app.screen.query_one("#recipes").scroll_home(animate=False, immediate=True)
+        await pilot.pause()
         await pilot.click("#recipes", offset=(5, 0))
         assert app.screen.draft.base.name == next(iter(app.presets))
 
