@@ -25,6 +25,10 @@ CANDIDATES = 1000
 SIZE_MULTIPLE = 32
 
 
+class NotFiniteError(ValueError):
+    """What a detector says of an image is not finite."""
+
+
 def check_image_size(image_size: int) -> None:
     """Raise an error if a detector cannot take images of this size.
 
@@ -155,7 +159,8 @@ def detections(
         (batch, most), the highest first. Places without a detection hold -1.
 
     Raises:
-        ValueError: If an argument is out of range, or an output is not finite.
+        ValueError: If an argument is out of range.
+        NotFiniteError: If an output is not finite, a `ValueError`.
         ImportError: If keras-hub is not installed.
 
     Example:
@@ -181,7 +186,7 @@ def detections(
             f"{image_size} pixels. Received: a shape of {outputs.shape}"
         )
     if not np.isfinite(outputs).all():
-        raise ValueError(f"Expected finite outputs. Received: {outputs[~np.isfinite(outputs)][0]}")
+        raise NotFiniteError(f"Expected finite outputs. Received: {outputs[~np.isfinite(outputs)][0]}")
     decoded = DecodeBoxes(image_size, anchor_size)(outputs)
     boxes, labels, scores = _candidates(decoded, [len(level) for level in levels], classes)
     # The suppression knows no classes: boxes of different ones are put where they cannot overlap.

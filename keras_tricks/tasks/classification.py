@@ -77,14 +77,6 @@ class Classification(Task):
             counter.add(logits, labels.numpy().argmax(axis=-1), data.pixels_of(images.numpy(), preprocessing))
         return counter.predictions()
 
-    def inference_model(self, model: keras.Model) -> keras.Model:
-        """Return the model itself."""
-        return model
-
-    def activated(self, saved: SavedModel, outputs: Any) -> Any:
-        """Return probabilities."""
-        return keras.layers.Softmax(dtype="float32", name="softmax")(outputs)
-
     def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return the most likely classes, five if it is not said how many."""
         try:

@@ -19,7 +19,7 @@ from keras_tricks.callbacks.mean_average_precision import MeanAveragePrecision
 from keras_tricks.data.detection import DetectionDataSet, DetectionPreprocessing, detection_evaluation_batches
 from keras_tricks.metrics import DetectionMetrics
 from keras_tricks.predictions import Predictions
-from keras_tricks.recipe import Recipe, RecipeError
+from keras_tricks.recipe import Recipe
 from keras_tricks.tasks.answer import Answer
 from keras_tricks.tasks.detection_plan import DetectionPlan
 from keras_tricks.tasks.task import Task, backbone, picture_names, read_pixels
@@ -34,10 +34,6 @@ SHOWN_SCORE = 0.3
 
 BACKGROUND = "background"
 """The class of what no object is, in the table of what was taken for what."""
-
-
-class NotFiniteError(ValueError):
-    """What a model says of an image is not finite."""
 
 
 class Detection(Task):
@@ -65,10 +61,7 @@ class Detection(Task):
         from keras_tricks.models.retinanet import RetinaNet
 
         filters = {} if recipe.head_filters is None else {"filters": recipe.head_filters}
-        try:
-            return RetinaNet(backbone(recipe, tricks, facts), facts.classes, image_size=facts.image_size, **filters)
-        except ImportError as error:
-            raise RecipeError(str(error)) from error
+        return RetinaNet(backbone(recipe, tricks, facts), facts.classes, image_size=facts.image_size, **filters)
 
     def loss(self, recipe: Recipe, facts: RunFacts) -> keras.losses.Loss:
         """Return the focal loss of the classes and the smooth L1 loss of the boxes."""
@@ -97,6 +90,8 @@ class Detection(Task):
 
         They are NaN where the model says something of an image that is not finite.
         """
+        from keras_tricks.models.detection import NotFiniteError
+
         metrics = DetectionMetrics(training.facts.classes)
         try:
             for _, targets, found in self._predicted(training):
@@ -112,10 +107,6 @@ class Detection(Task):
         for _, targets, found in self._predicted(training):
             counts.update(count_boxes(found, targets, background=len(names) - 1))
         return Predictions(names, dict(counts), unit="boxes")
-
-    def inference_model(self, model: keras.Model) -> keras.Model:
-        """Return the model itself."""
-        return model
 
     def activated(self, saved: SavedModel, outputs: Any) -> Any:
         """Return the boxes and the probabilities of all anchors, side by side."""
@@ -191,8 +182,6 @@ class Detection(Task):
         )
         for images, targets in batches:
             outputs = keras.ops.convert_to_numpy(training.predict(images))
-            if not np.isfinite(outputs).all():
-                raise NotFiniteError("What the model says of a validation image is not finite.")
             found = detections_of(outputs, facts.image_size, facts.classes, anchor_size)
             yield images.numpy(), {name: value.numpy() for name, value in targets.items()}, found
 

@@ -112,10 +112,6 @@ class Segmentation(Task):
         """Return the model without its auxiliary head."""
         return models.prediction_model(model)
 
-    def activated(self, saved: SavedModel, outputs: Any) -> Any:
-        """Return probabilities."""
-        return keras.layers.Softmax(dtype="float32", name="softmax")(outputs)
-
     def answer(self, saved: SavedModel, image: Path, top: int | None) -> Answer:
         """Return the classes that most pixels are taken for, and the image with all of them drawn over it."""
         pixels = read_pixels(image)

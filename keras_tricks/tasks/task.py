@@ -87,13 +87,13 @@ class Task(ABC):
     def gather(self, training: Training) -> Predictions:
         """Predict each validation image once, and return what was right and wrong."""
 
-    @abstractmethod
     def inference_model(self, model: keras.Model) -> keras.Model:
-        """Return the model that predicts: with the predictions as its only output."""
+        """Return the model that predicts, with the predictions as its only output: the model itself by default."""
+        return model
 
-    @abstractmethod
     def activated(self, saved: SavedModel, outputs: Any) -> Any:
-        """Return what an exported model returns for the outputs of the one that predicts, both symbolic."""
+        """Return what an exported model returns for the symbolic outputs of the one that predicts: probabilities."""
+        return keras.layers.Softmax(dtype="float32", name="softmax")(outputs)
 
     def parts(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Return the parts of an exported model's outputs whose numbers are of different sizes."""
