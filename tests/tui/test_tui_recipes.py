@@ -1,10 +1,13 @@
 """The user's own recipes on the launch screen: save, rename, delete, and files that are broken."""
 
+import asyncio
+import threading
+
 import pytest
 from textual.widgets import Input, Static
 
 from keras_tricks import Recipe, tricks
-from keras_tricks.user_recipes import find_user_recipe, recipes_directory, save_recipe
+from keras_tricks.user_recipes import find_user_recipe, recipes_directory, save_recipe, user_recipes
 from tui.widgets.about_panel import AboutPanel
 from tui.widgets.recipe_list import RecipeList
 
@@ -74,6 +77,31 @@ async def test_save_rename_and_delete(app, until):
         await until(pilot, lambda: any("Presets cannot" in note.message for note in app._notifications))
         await pilot.press("R")
         await until(pilot, lambda: any("Presets keep" in note.message for note in app._notifications))
+
+
+async def test_a_slow_look_at_the_recipes_does_not_undo_what_was_saved_meanwhile(app, until, monkeypatch):
+    looked, go_on = threading.Event(), threading.Event()
+
+    def slow_first_time():
+        recipes = user_recipes()
+        if not looked.is_set():
+            looked.set()
+            go_on.wait(10)
+        return recipes
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.screen.query("FieldRow"))
+        await app.workers.wait_for_complete()
+        monkeypatch.setattr("tui.screens.recipe_actions.user_recipes", slow_first_time)
+        app.screen.read_own_recipes()
+        await until(pilot, looked.is_set)
+        await pilot.press("ctrl+s")
+        await type_name(pilot, "mine")
+        await asyncio.sleep(0.3)
+        go_on.set()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        await until(pilot, lambda: lines(app)[-1] == "mine")
 
 
 async def test_saved_recipes_and_broken_ones_are_listed(app, until):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from textual.binding import Binding
@@ -39,6 +40,9 @@ class RecipeActions(ModeScreen):
     _unsaved_name = ""
     """The name under which a recipe could not be saved, to propose again."""
 
+    _files = Lock()
+    """Held from reading or changing the recipes until it is told: what is told last is what was read last."""
+
     @property
     def draft(self) -> Draft:
         """The recipe that is being edited."""
@@ -55,7 +59,12 @@ class RecipeActions(ModeScreen):
 
     def read_own_recipes(self) -> None:
         """Look at the user's recipes, in a thread."""
-        self.run_worker(self._read, thread=True, exclusive=True, group="recipes")
+
+        def work() -> None:
+            with self._files:
+                self._read()
+
+        self.run_worker(work, thread=True, exclusive=True, group="recipes")
 
     def action_save(self) -> None:
         """Ask for a name, and save the recipe under it."""
@@ -130,13 +139,14 @@ class RecipeActions(ModeScreen):
         """Do it in a thread, say so, and look at the recipes again; `then` goes with the message about these."""
 
         def work() -> None:
-            try:
-                what()
-            except RecipeError as error:
-                self.post_message(Notice(str(error), "error"))
-            else:
-                self.post_message(Notice(done))
-                self._read(**then)
+            with self._files:
+                try:
+                    what()
+                except RecipeError as error:
+                    self.post_message(Notice(str(error), "error"))
+                else:
+                    self.post_message(Notice(done))
+                    self._read(**then)
 
         self.run_worker(work, thread=True, group="recipes-change")
 
