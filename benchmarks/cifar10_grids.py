@@ -76,6 +76,17 @@ def grid(
     return made, made.cells(retry=False)
 
 
+def train(made: Grid, cells: Sequence[Cell], launcher: LocalLauncher) -> None:
+    """Train what is left to do of some cells.
+
+    Raises:
+        SystemExit: It was stopped.
+    """
+    with made.held(), witness(len(cells), launcher.places) as told:
+        if not GridRunner(made.make_runs(cells), launcher, told).run():
+            raise SystemExit("stopped; the same command goes on")
+
+
 def main() -> None:
     """Train what is left to do."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,14 +110,8 @@ def main() -> None:
     )
     root: Path = chosen.runs
     launcher = LocalLauncher(chosen.jobs)
-
-    def train(made: Grid, cells: Sequence[Cell]) -> None:
-        with made.held(), witness(len(cells), launcher.places) as told:
-            if not GridRunner(made.make_runs(cells), launcher, told).run():
-                raise SystemExit("stopped; the same command goes on")
-
     taught, cells = grid(root, "teacher", "stack", [("teacher", teacher_recipe)], 1)
-    train(taught, cells)
+    train(taught, cells, launcher)
     run = taught.cells()[0].run
     if run is None or run.status().state != "finished":
         raise SystemExit("the teacher has not finished")
@@ -117,7 +122,7 @@ def main() -> None:
         grids.append(grid(root, f"clipping-{batch_size}", "one-at-a-time", recipes, chosen.clipping_seeds))
     for seed in range(max(chosen.seeds, chosen.clipping_seeds)):
         for made, cells in grids:
-            train(made, [cell for cell in cells if cell.variant.seed == seed])
+            train(made, [cell for cell in cells if cell.variant.seed == seed], launcher)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,17 @@ from keras_tricks.html_charts import Cut, Line, line_chart, look_of
 from keras_tricks.runs.columns import Value, column, sorts_descending
 from keras_tricks.runs.comparison import ComparedRun, Table, recipe_differences, values_table
 from keras_tricks.runs.schema import is_share
+from keras_tricks.task_facts import TASKS
 
 _STYLES = Path(__file__).with_name("report.css")
-_CHARTED = ("val_accuracy", "val_loss", "accuracy", "loss", "learning_rate")
+_OF_TASKS = [facts.metric for facts in TASKS.values()]
+_CHARTED = (
+    *_OF_TASKS,
+    "val_loss",
+    *(metric.removeprefix("val_") for metric in _OF_TASKS),
+    "loss",
+    "learning_rate",
+)
 
 
 def html_report(report: Report, documents: Mapping[str, Documents]) -> str:

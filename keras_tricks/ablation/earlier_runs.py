@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
 from keras_tricks.recipe import Recipe
+from keras_tricks.runs.schema import is_share
 from keras_tricks.runs.summary import RunSummary, whole_recipe
 
-METRIC = "val_accuracy"
 _WORDS_ONLY = frozenset({"name", "description", "published", "tensorboard"})
 """Fields of a recipe that change nothing about the result."""
 
-_Key = tuple[str, frozenset[tuple[str, str]]]
+_Tricks = frozenset[tuple[str, str]]
+_Key = tuple[str, str, _Tricks]
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class TrickPairs:
 
     Args:
         runs: How many finished runs have the trick on.
-        pairs: `METRIC` without it and with it, in two runs whose recipes differ in nothing else, the seed included.
-            Of several runs with one recipe it is the mean.
+        pairs: The metric of a task without it and with it, by its name, in two runs whose recipes differ in nothing
+            else, the seed included. Of several runs with one recipe it is the mean.
     """
 
     runs: int
-    pairs: tuple[tuple[float, float], ...]
+    pairs: Mapping[str, tuple[tuple[float, float], ...]]
 
 
 def trick_pairs(summaries: Sequence[RunSummary]) -> dict[str, TrickPairs]:
@@ -37,24 +38,28 @@ def trick_pairs(summaries: Sequence[RunSummary]) -> dict[str, TrickPairs]:
     values: dict[_Key, list[float]] = {}
     counts: dict[str, int] = {}
     for summary in summaries:
-        value = summary.status.last.get(METRIC)
+        metric = _metric(summary)
+        value = summary.status.last.get(metric)
         if summary.state != "finished" or not summary.facts.recipe or value is None or not math.isfinite(value):
             continue
-        key = _key(summary)
-        values.setdefault(key, []).append(value)
-        for name, _ in key[1]:
+        recipe, tricks = _key(summary)
+        values.setdefault((metric, recipe, tricks), []).append(value)
+        for name, _ in tricks:
             counts[name] = counts.get(name, 0) + 1
-    pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in counts}
-    for (recipe, tricks), found in values.items():
+    pairs: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in counts}
+    for (metric, recipe, tricks), found in values.items():
         for trick in tricks:
-            without = values.get((recipe, tricks - {trick}))
+            without = values.get((metric, recipe, tricks - {trick}))
             if without is not None:
-                pairs[trick[0]].append((fmean(without), fmean(found)))
-    return {name: TrickPairs(count, tuple(pairs[name])) for name, count in counts.items()}
+                pairs[trick[0]].setdefault(metric, []).append((fmean(without), fmean(found)))
+    return {
+        name: TrickPairs(count, {metric: tuple(found) for metric, found in pairs[name].items()})
+        for name, count in counts.items()
+    }
 
 
 def finding(found: TrickPairs | None) -> str:
-    """Return in a sentence what the runs say of a trick: the mean difference with its 95 % interval.
+    """Return in words what the runs say of a trick: the mean difference of each task's metric with its 95 % interval.
 
     Args:
         found: What there is on it; None if no finished run has it.
@@ -64,14 +69,7 @@ def finding(found: TrickPairs | None) -> str:
     runs = f"{found.runs} run{'s' * (found.runs > 1)} with it"
     if not found.pairs:
         return f"{runs}; no pairs of runs with and without it yet"
-    from keras_tricks.ablation.statistics import paired_difference
-
-    without, with_it = (dict(enumerate(100 * pair[side] for pair in found.pairs)) for side in (0, 1))
-    difference = paired_difference(without, with_it)
-    words = f"{runs}, Δ{METRIC} {difference.mean:+.2f} points"
-    if difference.low is None:
-        return f"{words} in 1 pair: no interval"
-    return f"{words} ±{difference.mean - difference.low:.2f} (95 %, {difference.n} pairs)"
+    return ", ".join([runs, *(_difference(metric, pairs) for metric, pairs in found.pairs.items())])
 
 
 def seconds_per_epoch(recipe: Recipe, summaries: Sequence[RunSummary]) -> float | None:
@@ -93,7 +91,24 @@ def seconds_per_epoch(recipe: Recipe, summaries: Sequence[RunSummary]) -> float 
     return median(times) if times else None
 
 
-def _key(summary: RunSummary) -> _Key:
+def _difference(metric: str, pairs: Sequence[tuple[float, float]]) -> str:
+    from keras_tricks.ablation.statistics import paired_difference
+
+    without, with_it = (dict(enumerate(100 * pair[side] for pair in pairs)) for side in (0, 1))
+    difference = paired_difference(without, with_it)
+    words = f"Δ{metric} {difference.mean:+.2f} points"
+    if difference.low is None:
+        return f"{words} in 1 pair: no interval"
+    return f"{words} ±{difference.mean - difference.low:.2f} (95 %, {difference.n} pairs)"
+
+
+def _metric(summary: RunSummary) -> str:
+    """The metric of the run's task; `val_accuracy` where it watches what is no share of something."""
+    best = summary.status.best
+    return best.metric if best is not None and is_share(best.metric) else "val_accuracy"
+
+
+def _key(summary: RunSummary) -> tuple[str, _Tricks]:
     fields = {key: value for key, value in whole_recipe(summary.facts).items() if key not in _WORDS_ONLY}
     tricks = frozenset(
         (name, json.dumps(arguments, sort_keys=True)) for name, arguments in summary.facts.tricks.items()

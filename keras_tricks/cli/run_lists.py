@@ -16,6 +16,7 @@ from keras_tricks.runs.columns import (
     Viewpoint,
     column,
     known_keys,
+    main_column,
     no_such_column,
     sorted_runs,
     sorts_descending,
@@ -24,8 +25,6 @@ from keras_tricks.runs.comparison import Table
 from keras_tricks.runs.filter import parse_filter
 from keras_tricks.runs.summary import RunSummary, summarize, summarize_all
 from tui.column_text import column_text
-
-DEFAULT_COLUMNS = ("id", "state", "epoch", "val_accuracy", "best", "best_epoch", "images_per_second")
 
 Filter = Annotated[
     str,
@@ -61,9 +60,9 @@ def list_all(
     view = Viewpoint(time.time(), base)
     known = known_keys(runs)
     keys = [key.strip() for key in columns.split(",") if key.strip()]
-    shown = [_known_column(key, known, runs) for key in keys] or [*map(column, DEFAULT_COLUMNS)]
     matches = parse_filter(expression, known if runs else None)
     found = [run for run in runs if matches(run, view)]
+    shown = [_known_column(key, known, runs) for key in keys] or _default_columns(found)
     by = _known_column(sort, known, runs) if sort else column("started")
     found = sorted_runs(found, by, sorts_descending(by) != reverse, view)
     if as_json:
@@ -99,6 +98,11 @@ def choose_runs(root: Path, names: Sequence[str], expression: str) -> list[Run]:
             raise RunError(f"None of {len(list_runs(root))} runs under {root} matches {expression!r}.")
         raise RunError("Expected runs, or --filter EXPRESSION. `keras-tricks runs ls` lists them.")
     return list(found.values())
+
+
+def _default_columns(runs: Sequence[RunSummary]) -> list[Column]:
+    keys = ("id", "state", "epoch", main_column(runs), "best", "best_epoch", "images_per_second")
+    return [column(key) for key in dict.fromkeys(keys)]
 
 
 def _known_column(key: str, known: Sequence[str], runs: Sequence[RunSummary]) -> Column:

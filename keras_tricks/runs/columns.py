@@ -103,7 +103,16 @@ _BUILT_IN = {
 _MOST_NAMED = 26
 _OFTEN_LOGGED = ("val_accuracy", "val_loss", "accuracy", "loss")
 _ALWAYS_KNOWN = (*_OFTEN_LOGGED, "batch_size", "learning_rate", "seed")
-_TITLES = {"val_accuracy": "Val acc", "val_loss": "Val loss", "accuracy": "Acc", "loss": "Loss"}
+_TITLES = {
+    "val_accuracy": "Val acc",
+    "val_loss": "Val loss",
+    "accuracy": "Acc",
+    "loss": "Loss",
+    "val_mean_iou": "Val mIoU",
+    "mean_iou": "mIoU",
+    "val_coco_map50": "Val mAP50",
+    "coco_map50": "mAP50",
+}
 
 
 def column(key: str) -> Column:
@@ -119,6 +128,16 @@ def column(key: str) -> Column:
     kind: Kind = "share" if is_share(key) else "number"
     metric = key.removeprefix(LAST)
     return Column(key, _TITLES.get(key, key), kind, lambda run, _: _lookup(run, key, metric))
+
+
+def main_column(runs: Iterable[RunSummary]) -> str:
+    """Return the name of the column that says how good these runs are.
+
+    It is the metric of which they keep the best value, a loss aside; `best` where they keep those of different ones, as
+    runs of several tasks do; `val_accuracy` where none keeps any.
+    """
+    watched = {run.status.best.metric for run in runs if run.status.best is not None} - {"val_loss", "loss"}
+    return "best" if len(watched) > 1 else next(iter(watched), "val_accuracy")
 
 
 def known_keys(runs: Iterable[RunSummary]) -> list[str]:

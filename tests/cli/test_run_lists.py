@@ -59,6 +59,27 @@ def ids(out):
     return [row["id"][-4:] for row in csv.DictReader(io.StringIO(out))]
 
 
+def watch(directory, metric, value):
+    """Let a run keep the best value of a metric, which it also ended with."""
+    status = json.loads((directory / schema.STATUS_FILE).read_text())
+    status["best"] = {"metric": metric, "value": value, "epoch": 2}
+    status["last"][metric] = value
+    (directory / schema.STATUS_FILE).write_text(json.dumps(status))
+
+
+def test_lists_show_the_metric_that_the_runs_watch(command, runs):
+    def headings(*words):
+        return command("runs", "ls", "--csv", *words)[1].splitlines()[0].split(",")
+
+    assert headings()[3:5] == ["val_accuracy", "best"], "No run says what it watches."
+    watch(runs / "20270101T000000Z-plain-aaa0", "val_accuracy", 0.8)
+    watch(runs / "20270102T000000Z-plain-aaa1", "val_mean_iou", 0.4)
+    watch(runs / "20270103T000000Z-mixed-bbb0", "val_loss", 0.4)
+    assert headings("--filter", "aaa0 or bbb0")[3:5] == ["val_accuracy", "best"], "The loss is no reason to hide it."
+    assert headings("--filter", "aaa1")[3:5] == ["val_mean_iou", "best"]
+    assert headings()[3:5] == ["best", "best_epoch"], "What a run is best at depends on its task."
+
+
 def test_lists_are_filtered_sorted_and_given_columns(command, runs):
     assert ids(command("runs", "ls", "--csv")[1]) == ["cccc", "bbb1", "bbb0", "aaa1", "aaa0"]
     words = ["runs", "ls", "--filter", "state:finished val_accuracy>.81", "--csv"]

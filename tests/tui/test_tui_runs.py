@@ -168,6 +168,24 @@ async def test_marks_and_the_baseline(app, four_runs, until):
         assert "delta.val_accuracy" not in columns(app)
 
 
+async def test_the_columns_follow_the_tasks_of_the_runs(app, store, until):
+    def segmenter(run_id):
+        directory = store.add(run_id, recipe="camvid_fcn_resnet50_d", done=1, end="finished")
+        best = {"metric": "val_mean_iou", "value": 0.25, "epoch": 1}
+        store.rewrite_status(directory, best=best, last={"val_mean_iou": 0.25})
+
+    segmenter(ONE)
+    segmenter(TWO)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await runs(pilot, until, 2)
+        assert columns(app)[4] == "val_mean_iou" and cells(app)[0][4] == ".2500"
+        await pilot.press("b")
+        assert columns(app)[4:6] == ["val_mean_iou", "delta.val_mean_iou"]
+        store.add(THREE, done=1, end="finished")
+        await runs(pilot, until, 3)
+        assert columns(app)[4:6] == ["best", "delta.best"]
+
+
 async def test_what_is_gone_is_neither_marked_nor_the_baseline(app, store, until):
     directories = [store.add(run_id, done=1, end="finished") for run_id in (ONE, TWO)]
     app.selection.mark(directories)

@@ -11,10 +11,9 @@ from tui.column_text import change_color, column_text, middle_shortened
 from tui.formats import NOTHING
 from tui.states import STATE_LOOKS
 
-WIDE = ("state", "name", "id", "epoch", "val_accuracy", "val_loss", "images_per_second", "duration", "started")
-NARROW = ("state", "name", "id", "epoch", "val_accuracy", "val_loss", "duration")
-DELTA_COLUMN = f"{DELTA}val_accuracy"
-"""The difference that is shown beside the accuracy where there is a baseline."""
+_BEFORE = ("state", "name", "id", "epoch")
+_WIDE = ("val_loss", "images_per_second", "duration", "started")
+_NARROW = ("val_loss", "duration")
 
 MARK_WIDTH = 3
 """The cells before the first column, for the marks."""
@@ -27,6 +26,7 @@ _WIDTHS = {
     "id": 4,
     "epoch": 9,
     "val_accuracy": 8,
+    "best": 8,
     "images_per_second": 7,
     "duration": 7,
     "eta": 7,
@@ -62,21 +62,24 @@ class Shown(NamedTuple):
         return title + arrow
 
 
-def shown_columns(chosen: Sequence[str] | None, table_width: int, has_baseline: bool) -> list[Shown]:
+def shown_columns(
+    chosen: Sequence[str] | None, table_width: int, has_baseline: bool, main: str = "val_accuracy"
+) -> list[Shown]:
     """Return the columns of a table; the name takes the width that the others leave.
 
     Args:
         chosen: The columns that the user chose; None for those that fit.
         table_width: The width of the table in cells.
         has_baseline: Whether there is something to show a difference to.
+        main: The column that says how good a run is. Defaults to `"val_accuracy"`.
     """
     keys = list(dict.fromkeys(chosen or ()))
     if not keys:
-        keys = list(WIDE if table_width >= _WIDE_TABLE else NARROW)
+        keys = [*_BEFORE, main, *(_WIDE if table_width >= _WIDE_TABLE else _NARROW)]
         if table_width >= _WIDEST_TABLE:
             keys.insert(keys.index("id") + 1, "tricks")
         if has_baseline:
-            keys.insert(keys.index("val_accuracy") + 1, DELTA_COLUMN)
+            keys.insert(keys.index(main) + 1, f"{DELTA}{main}")
             if table_width < _WIDE_TABLE:
                 keys.remove("val_loss")
     columns = [column(key) for key in keys]

@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
 
-from keras_tricks.runs.columns import Viewpoint, column, sorted_runs, sorts_descending
+from keras_tricks.runs.columns import Viewpoint, column, main_column, sorted_runs, sorts_descending
 from keras_tricks.runs.summary import RunSummary
 from tui.formats import fitted
 from tui.widgets.line_table import LineTable
@@ -33,6 +33,7 @@ class RunTable(LineTable):
         self._chosen_columns: tuple[str, ...] | None = None
         self._columns: list[Shown] = []
         self._view = Viewpoint(0.0)
+        self._main = main_column(())
 
     @property
     def columns(self) -> list[Shown]:
@@ -53,9 +54,10 @@ class RunTable(LineTable):
 
     def show(self, rows: Sequence[RunSummary], view: Viewpoint) -> None:
         """Show these runs, given newest first; the cursor stays on its run."""
-        had_baseline = self._view.baseline is not None
+        before = self._view.baseline is not None, self._main
         self._view = view
-        if had_baseline != (view.baseline is not None):
+        self._main = main_column(rows)
+        if before != (view.baseline is not None, self._main):
             self._choose_columns()
         self._unsorted = list(rows)
         self._arrange()
@@ -145,7 +147,9 @@ class RunTable(LineTable):
         return segments
 
     def _choose_columns(self) -> None:
-        self._columns = shown_columns(self._chosen_columns, self.size.width, self._view.baseline is not None)
+        self._columns = shown_columns(
+            self._chosen_columns, self.size.width, self._view.baseline is not None, self._main
+        )
         self._measure()
 
     def _measure(self) -> None:

@@ -1,0 +1,125 @@
+"""Segment streets on backbones of `cifar10_grids.py`, and write what their tricks change into `results/transfer.md`.
+
+    python benchmarks/transfer_backbones.py CIFAR10_RUNS RUNS --data masks:CAMVID --seeds 3 --jobs 2
+
+Each seed has backbones of its own: those that the stack trained with that seed. The same words go on where they were
+interrupted. The table goes between the marks of the page, and into `results/transfer_backbones.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from cifar10_grids import train
+
+from keras_tricks import Recipe
+from keras_tricks.ablation import Variant
+from keras_tricks.ablation.grid import Cell, Grid
+from keras_tricks.ablation.launch_local import LocalLauncher
+from keras_tricks.ablation.report import signed, spread_words
+from keras_tricks.ablation.reported_runs import read_runs, runs_of_ablation
+from keras_tricks.ablation.statistics import paired_difference, spread
+from keras_tricks.presets import presets
+from keras_tricks.runs import open_run
+from keras_tricks.runs.comparison import Table
+
+METRIC = "val_mean_iou"
+RANDOM = "none"
+BASELINE = "baseline"
+BACKBONES = (BASELINE, "+ ResNet-D", "+ cosine decay", "+ label smoothing", "+ distillation", "+ mixup")
+"""Steps of the stack, of which each one has the tricks of those before."""
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def backbones(root: Path) -> dict[tuple[str, int], Path]:
+    """The finished runs of the stack by step and seed."""
+    found = {}
+    for summary in runs_of_ablation(root, "stack"):
+        if summary.state == "finished":
+            step, seed = str((summary.facts.ablation or {})["variant"]), int(summary.facts.recipe["seed"])
+            found[step, seed] = summary.directory
+    return found
+
+
+def variants(base: Recipe, trained: dict[tuple[str, int], Path], seeds: int) -> list[Variant]:
+    """The same training on random weights and on those of each step; the network is that of the backbone."""
+    found = []
+    for seed in range(seeds):
+        for place, step in enumerate((RANDOM, *BACKBONES)):
+            recipe = base.without_trick("resnet_variant") if step == BASELINE else base
+            weights = None if step == RANDOM else str(trained[step, seed])
+            recipe = recipe.changed(name=f"transfer-{place}-s{seed}", weights=weights, seed=seed)
+            found.append(Variant(step, place, seed, recipe))
+    return found
+
+
+def table(cells: list[Cell]) -> Table:
+    """A row for each backbone: mean and deviation over the seeds, and the difference to the baseline's."""
+    values: dict[str, dict[int, float]] = {}
+    for cell in cells:
+        if cell.run is None:
+            continue
+        value = read_runs([open_run(cell.run.directory)])[0].last(METRIC)
+        if cell.state == "finished" and value is not None:
+            values.setdefault(cell.variant.name, {})[cell.variant.seed] = value
+    rows = []
+    for name, of_seeds in values.items():
+        change, interval = "", ""
+        if name != BASELINE and BASELINE in values:
+            difference = paired_difference(values[BASELINE], of_seeds)
+            change = signed(100 * difference.mean, 100)
+            if difference.low is not None and difference.high is not None:
+                interval = f"{signed(100 * difference.low, 100)} to {signed(100 * difference.high, 100)}"
+        found = spread(list(of_seeds.values()))
+        rows.append((name, found.n, spread_words(found, 100), change, interval))
+    return Table(("backbone", "n", "mean IoU, %", "difference to the baseline's, points", "95 % interval"), rows)
+
+
+def main() -> None:
+    """Train what is left to do, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cifar10", type=Path, help="folder of the runs of cifar10_grids.py")
+    parser.add_argument("runs", type=Path, help="folder of the runs to make")
+    parser.add_argument("--data", required=True, help="CamVid as masks:PATH")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="how many to train at once")
+    chosen = parser.parse_args()
+    base = presets()["camvid_fcn_resnet50_d"].without_trick("mixed_precision")
+    base = base.changed(
+        data=chosen.data,
+        model="resnet20",
+        image_size=64,
+        short_side=64,
+        output_stride=4,
+        epochs=chosen.epochs,
+        batch_size=8,
+        learning_rate=0.01,
+    )
+    made = Grid(
+        chosen.runs,
+        variants(base, backbones(chosen.cifar10), chosen.seeds),
+        "one-at-a-time",
+        "camvid_fcn_resnet50_d",
+        "transfer",
+    )
+    launcher = LocalLauncher(chosen.jobs)
+    for seed in range(chosen.seeds):
+        train(made, [cell for cell in made.cells() if cell.variant.seed == seed], launcher)
+    result = table(made.cells())
+    (FOLDER / "transfer_backbones.csv").write_text(result.csv(), encoding="utf-8")
+    page = FOLDER / "transfer.md"
+    words = re.sub(
+        r"(<!-- backbones -->\n).*?(<!-- /backbones -->)",
+        lambda match: f"{match[1]}\n{result.markdown()}\n{match[2]}",
+        page.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    page.write_text(words, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
