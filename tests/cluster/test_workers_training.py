@@ -209,6 +209,7 @@ def test_two_processes_are_as_one_also_when_one_of_them_overflows(tmp_path, unbr
     assert any(np.any(weight) for weight in first["weights"])
 
 
+@pytest.mark.slow
 def test_a_killed_worker_fails_the_run_and_one_process_goes_on_with_it(tmp_path, unbroken, launch):
     from keras_tricks import train
 

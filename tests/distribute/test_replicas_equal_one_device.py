@@ -133,13 +133,18 @@ def assert_equal(one, many, strategy, tolerance):
     assert int(mirrored.optimizer.iterations.numpy()) == int(single.optimizer.iterations.numpy())
 
 
-IN_FLOAT16 = ("sgd", "batch_norm", "all")
+QUICK = {
+    "float32": CASES.keys()
+    - {"agc_sgd", "global_norm", "extra_loss", "sam", "sam_accumulation", "sam_of_a_part_batch_norm"},
+    "mixed_float16": {"sgd", "batch_norm", "all"},
+}
+"""The cases that are not slow; the others are made of what these have."""
 
 
 @pytest.mark.parametrize(
     ("case", "policy"),
     [
-        pytest.param(case, policy, marks=[pytest.mark.slow] if policy != "float32" and case not in IN_FLOAT16 else [])
+        pytest.param(case, policy, marks=[] if case in QUICK[policy] else [pytest.mark.slow])
         for case in CASES
         for policy in TOLERANCE
     ],

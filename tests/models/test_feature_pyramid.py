@@ -97,7 +97,7 @@ def _paths(model):
     [
         pytest.param("resnet20", {"variant": "A"}, (16, 23), 2, marks=pytest.mark.backend_slow),
         ("resnet20", {"variant": "D"}, (16, 23), 2),
-        ("nf_resnet20", {}, (17, 21), 2),
+        pytest.param("nf_resnet20", {}, (17, 21), 2, marks=pytest.mark.backend_slow),
         pytest.param("nfnet_tiny", {}, (17, 9), 2, marks=pytest.mark.backend_slow),
     ],
 )
@@ -157,6 +157,7 @@ def fitted(pyramid):
 
 
 @pytest.mark.backend
+@pytest.mark.backend_slow
 def test_frozen_stages_do_not_change_in_fit():
     pyramid = randomize(backbone("resnet20", frozen_stages=2))
     frozen = {path for path in _paths(pyramid) if path.startswith(("stem_", "stage1_", "stage2_"))}

@@ -217,6 +217,7 @@ def test_the_classifier_and_the_weights_are_float32_under_mixed_precision():
 
 
 @pytest.mark.backend
+@pytest.mark.backend_slow
 def test_a_step_of_training_lowers_the_loss():
     keras.utils.set_random_seed(4)
     model = NFResNet20(input_shape=(8, 8, 3), stochastic_depth_rate=0.1, dropout_rate=0.1)

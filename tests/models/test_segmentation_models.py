@@ -89,7 +89,8 @@ def test_fcn_is_the_published_head_on_the_last_two_stages(name):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("name", [pytest.param("resnet20", marks=pytest.mark.backend_slow), "nf_resnet20"])
+@pytest.mark.backend_slow
+@pytest.mark.parametrize("name", ["resnet20", "nf_resnet20"])
 def test_deeplab_is_the_published_head_and_decoder(name):
     base = pyramid(name, output_stride=4)
     model = randomize(DeepLabV3Plus(base, 5, filters=8, low_level_filters=4, dilation_rates=(1, 2, 3)))

@@ -213,6 +213,7 @@ def test_more_replicas_than_devices_are_refused():
         train.build(RECIPE.changed(replicas=64))
 
 
+@pytest.mark.slow
 def test_tensorboard_logs_on_request(tmp_path):
     pytest.importorskip("tensorboard", reason="TensorBoard is an extra")
     from keras_tricks import train

@@ -75,6 +75,7 @@ def test_mobilenet_trains_with_the_tricks_that_apply(mobilenet):
     assert_trained(mobilenet, 27)
 
 
+@pytest.mark.slow
 def test_mobilenet_is_exported(mobilenet):
     pytest.importorskip("tf2onnx")
     check = export(mobilenet, "onnx")["check"]

@@ -148,6 +148,7 @@ def test_the_exported_model_gives_probabilities_of_each_pixel(segmenter, tmp_pat
     np.testing.assert_allclose(outputs.sum(-1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_an_unbroken_one(segmenter, masks, tmp_path):
     from keras_tricks import saved_model
     from keras_tricks.callbacks import StopRequested

@@ -174,8 +174,7 @@ def small_backbone(name):
     "network",
     [
         "resnet",
-        "deeplab",
-        *(pytest.param(name, marks=pytest.mark.backend_slow) for name in ("nfnet", "mobilenet", "fcn")),
+        *(pytest.param(name, marks=pytest.mark.backend_slow) for name in ("deeplab", "nfnet", "mobilenet", "fcn")),
         pytest.param("inception", marks=pytest.mark.slow),
     ],
 )

@@ -59,8 +59,11 @@ def pixels(size):
     return np.random.default_rng(size).uniform(0, 255, (2, size, size, 3)).astype("float32")
 
 
-# One operation at a time, Inception-V3 takes minutes on JAX.
-@pytest.mark.parametrize("architecture", ["InceptionV3", pytest.param("MobileNet", marks=pytest.mark.backend)])
+# One operation at a time, Inception-V3 takes minutes on JAX, and MobileNet takes its time.
+@pytest.mark.parametrize(
+    "architecture",
+    ["InceptionV3", pytest.param("MobileNet", marks=[pytest.mark.backend, pytest.mark.backend_slow])],
+)
 def test_the_same_weights_give_the_answers_of_keras_applications(architecture, monkeypatch):
     theirs = published(architecture)
     calls = without_download(monkeypatch, architecture, theirs)
