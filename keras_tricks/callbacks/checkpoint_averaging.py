@@ -35,7 +35,7 @@ class CheckpointAveraging(AverageInModel):
     ResNet-20 on the digits (12 epochs, batches of 64, SGD without warmup; validation accuracy of the mean of the last 5
     epochs less that of the last, in points, mean ± standard deviation of n=3 seeds) got -10.9 ± 2.5 with a constant
     rate of 0.4, and -3.6 ± 1.4 with a cosine from there; +1.9 ± 1.1 with a constant rate of 0.05, and +0.2 ± 0.3 with
-    a cosine from there.
+    a cosine from there (`benchmarks/checkpoint_averaging.py`).
 
     The mean is kept on the host, in float32 or wider: one copy of the weights, two during a validation, however many
     epochs there are; and one on the device while the model holds the mean. Where `EarlyStopping` ends the training
