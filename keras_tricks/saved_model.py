@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,17 +54,17 @@ class SavedModel:
         """The model with its predictions as the only output."""
         return self.task.inference_model(self.model)
 
-    def predict(self, images: Sequence[str | Path], top: int | None = None) -> list[Answer]:
-        """Say what is in image files.
+    def answer(self, image: str | Path, top: int | None = None) -> Answer:
+        """Say what is in an image file.
 
         Args:
-            images: Paths of the files.
-            top: How many findings to return for each at most, the surest first. Defaults to None: 5 classes, all boxes.
+            image: Path of the file.
+            top: How many findings to return at most, the surest first. Defaults to None: 5 classes, all boxes.
 
         Raises:
-            RunError: A file cannot be read as an image.
+            RunError: The file cannot be read as an image.
         """
-        return [self.task.answer(self, Path(image), top) for image in images]
+        return self.task.answer(self, Path(image), top)
 
 
 def of_training(training: Training) -> SavedModel:

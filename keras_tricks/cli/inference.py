@@ -20,7 +20,7 @@ from keras_tricks.cli.options import (
 from keras_tricks.runs import RunError, StorageError, find_run, schema
 
 if TYPE_CHECKING:
-    from keras_tricks.tasks import Answer
+    import numpy as np
 
 _Name = Annotated[str, typer.Argument(help="A run's id, a unique part of it, its directory, or `last`.")]
 
@@ -92,7 +92,10 @@ def predict(
     runs_dir: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in images: their most likely classes, or boxes or masks, which are also drawn."""
+    """Say what is in images: their most likely classes, or boxes or masks, which are also drawn.
+
+    Files that cannot be read as images are named at the end, and the exit code is not 0 then.
+    """
     found = find_run(runs_root(runs_dir), run)
     model_file = found.directory / schema.MODEL_FILE
     if not model_file.exists():
@@ -103,45 +106,39 @@ def predict(
     with quiet_import():
         from keras_tricks import saved_model
     saved = saved_model.load(model_file)
-    answers = saved.predict(images, top)
     folder = found.directory / schema.PICTURES / "predicted" if output is None else output
-    pictures = _write_pictures(folder, images, answers)
-    if as_json:
-        print_json(
-            [
-                {"image": str(image), saved.task.findings: list(answer.findings)}
-                | ({} if picture is None else {"picture": str(picture)})
-                for image, answer, picture in zip(images, answers, pictures, strict=True)
-            ]
-        )
-        return
     nothing = ("nothing", *[""] * (len(saved.task.columns) - 1))
-    print_table(
-        ("image", *saved.task.columns),
-        [
-            (str(image) if place == 0 else "", *row)
-            for image, answer in zip(images, answers, strict=True)
-            for place, row in enumerate(answer.rows or (nothing,))
-        ],
-    )
-    for picture in pictures:
-        if picture is not None:
+    documents, rows, errors = [], [], []
+    pictures: list[Path] = []
+    for image in images:
+        try:
+            answer = saved.answer(image, top)
+        except RunError as error:
+            errors.append(str(error))
+            continue
+        document = {"image": str(image), saved.task.findings: list(answer.findings)}
+        if answer.picture is not None:
+            # Each is written at once: the pictures of many images need not lie in memory together.
+            pictures.append(_write_picture(answer.picture, folder, image.stem, pictures))
+            document["picture"] = str(pictures[-1])
+        documents.append(document)
+        rows += [(str(image) if place == 0 else "", *row) for place, row in enumerate(answer.rows or (nothing,))]
+    if as_json:
+        print_json(documents)
+    elif documents:
+        print_table(("image", *saved.task.columns), rows)
+        for picture in pictures:
             say(f"drawn into {picture}")
+    if errors:
+        raise RunError("\n".join(errors))
 
 
-def _write_pictures(folder: Path, images: list[Path], answers: list[Answer]) -> list[Path | None]:
-    """Write the pictures of answers, each by the name of its image, and return their paths."""
+def _write_picture(picture: np.ndarray, folder: Path, stem: str, others: list[Path]) -> Path:
+    """Write a picture by the name of its image, or that name with a number beside others of this name."""
     from keras_tricks.picture_files import write_picture
 
-    written: list[Path | None] = []
-    names: set[str] = set()
-    for image, answer in zip(images, answers, strict=True):
-        if answer.picture is None:
-            written.append(None)
-            continue
-        number, name = 2, image.stem
-        while name in names:
-            number, name = number + 1, f"{image.stem}-{number}"
-        names.add(name)
-        written.append(write_picture(answer.picture, folder / f"{name}.png"))
-    return written
+    path, number = folder / f"{stem}.png", 1
+    while path in others:
+        number += 1
+        path = folder / f"{stem}-{number}.png"
+    return write_picture(picture, path)

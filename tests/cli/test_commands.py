@@ -257,6 +257,11 @@ def test_predict_names_classes_with_probabilities(command, trained, tmp_path):
     assert "black.png" in command("predict", "last", *images, "--runs-dir", trained)[1]
     (tmp_path / "bad.png").write_text("no image")
     bad(command("predict", "last", tmp_path / "bad.png", "--runs-dir", trained), "bad.png")
+    code, out, err = command("predict", "last", tmp_path / "bad.png", *images, "--json", "--runs-dir", trained)
+    assert code != 0 and "bad.png cannot be read as an image" in err
+    assert json.loads(out) == [each | {"classes": each["classes"][:5]} for each in answers], (
+        "What can be read is not lost."
+    )
     bad(command("predict", "last", tmp_path / "none.png", "--runs-dir", trained), "There is no image file")
 
 

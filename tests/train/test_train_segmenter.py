@@ -1,6 +1,7 @@
 """Runs of a segmenter: trained with its tricks, resumed, evaluated, used, exported, on replicas as on one device."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -129,8 +130,12 @@ def test_preview_shows_masks_over_images_in_training_and_in_validation(masks):
 
 def test_predict_draws_the_masks_and_says_the_shares(segmenter, masks, capsys, tmp_path):
     image = masks / "images" / "6.png"
-    command("predict", segmenter, image, "--json", "-o", tmp_path)
-    (answer,) = json.loads(capsys.readouterr().out)
+    other = tmp_path / "other" / "6.png"
+    other.parent.mkdir()
+    shutil.copyfile(masks / "images" / "5.png", other)
+    command("predict", segmenter, image, other, "--json", "-o", tmp_path)
+    answer, beside = json.loads(capsys.readouterr().out)
+    assert beside["picture"] == str(tmp_path / "6-2.png")
     assert sum(each["share"] for each in answer["classes"]) == pytest.approx(1)
     assert answer["picture"] == str(tmp_path / "6.png")
     drawn = np.asarray(Image.open(tmp_path / "6.png"))
