@@ -56,8 +56,8 @@ def variants(base: Recipe, trained: dict[tuple[str, int], Path], seeds: int) -> 
     return found
 
 
-def table(cells: list[Cell]) -> Table:
-    """A row for each backbone: mean and deviation over the seeds, and the difference to the baseline's."""
+def values_of(cells: list[Cell]) -> dict[str, dict[int, float]]:
+    """The mean IoU at the end of each finished run, by backbone and seed."""
     values: dict[str, dict[int, float]] = {}
     for cell in cells:
         if cell.run is None:
@@ -65,6 +65,11 @@ def table(cells: list[Cell]) -> Table:
         value = read_runs([open_run(cell.run.directory)])[0].last(METRIC)
         if cell.state == "finished" and value is not None:
             values.setdefault(cell.variant.name, {})[cell.variant.seed] = value
+    return values
+
+
+def table(values: dict[str, dict[int, float]]) -> Table:
+    """A row for each backbone: mean and deviation over the seeds, and the difference to the baseline's."""
     rows = []
     for name, of_seeds in values.items():
         change, interval = "", ""
@@ -109,12 +114,14 @@ def main() -> None:
     launcher = LocalLauncher(chosen.jobs)
     for seed in range(chosen.seeds):
         train(made, [cell for cell in made.cells() if cell.variant.seed == seed], launcher)
-    result = table(made.cells())
-    (FOLDER / "transfer_backbones.csv").write_text(result.csv(), encoding="utf-8")
+    values = values_of(made.cells())
+    rows = [(name, seed, value) for name, of_seeds in values.items() for seed, value in of_seeds.items()]
+    csv = Table(("backbone", "seed", METRIC), rows).csv()
+    (FOLDER / "transfer_backbones.csv").write_text(csv, encoding="utf-8")
     page = FOLDER / "transfer.md"
     words = re.sub(
         r"(<!-- backbones -->\n).*?(<!-- /backbones -->)",
-        lambda match: f"{match[1]}\n{result.markdown()}\n{match[2]}",
+        lambda match: f"{match[1]}\n{table(values).markdown()}\n{match[2]}",
         page.read_text(encoding="utf-8"),
         flags=re.DOTALL,
     )
