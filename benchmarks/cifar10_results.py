@@ -20,7 +20,7 @@ from matplotlib.ticker import NullLocator
 from keras_tricks.ablation.effects import Effect, Group, effects, group_runs
 from keras_tricks.ablation.report import signed, spread_words
 from keras_tricks.ablation.reported_runs import read_runs, runs_of_ablation
-from keras_tricks.ablation.statistics import spread
+from keras_tricks.ablation.statistics import PairedDifference, spread
 from keras_tricks.runs import RunError, open_run
 from keras_tricks.runs.comparison import Table
 
@@ -79,25 +79,31 @@ def clipping_table(groups: dict[int, list[Group]]) -> Table:
     return Table(("batch size", "clipping", "seed", METRIC, "state", "error"), rows)
 
 
+def difference_words(difference: PairedDifference | None) -> tuple[str, str]:
+    """A difference of shares in points, and its interval; empty where there is none."""
+    if difference is None:
+        return "", ""
+    change = signed(100 * difference.mean, 100)
+    if difference.low is None or difference.high is None:
+        return change, ""
+    return change, f"{signed(100 * difference.low, 100)} to {signed(100 * difference.high, 100)}"
+
+
+def put_into(page: Path, name: str, table: str) -> None:
+    """Put a table between the marks of its name in a page."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(pattern, lambda match: f"{match[1]}\n{table}\n{match[2]}", text, flags=re.DOTALL)
+    page.write_text(text, encoding="utf-8")
+
+
 def stack_words(found: Sequence[Effect]) -> str:
     """The stack as Markdown."""
     rows = []
     for effect in found:
-        values, difference = effect.values, effect.difference
-        change, interval = "", ""
-        if difference is not None:
-            change = signed(100 * difference.mean, 100)
-        if difference is not None and difference.low is not None and difference.high is not None:
-            interval = f"{signed(100 * difference.low, 100)} to {signed(100 * difference.high, 100)}"
-        rows.append(
-            (
-                effect.group.name,
-                values.n if values else 0,
-                spread_words(values, 100) or "-",
-                change,
-                interval,
-            )
-        )
+        values = effect.values
+        words = spread_words(values, 100) or "-"
+        rows.append((effect.group.name, values.n if values else 0, words, *difference_words(effect.difference)))
     return Table(("step", "n", "val_accuracy, %", "difference, points", "95 % interval"), rows).markdown()
 
 
@@ -168,12 +174,8 @@ def main() -> None:
                 groups[batch_size] = variants
     (FOLDER / "cifar10_stack.csv").write_text(stack_table(found).csv(), encoding="utf-8")
     (FOLDER / "cifar10_clipping.csv").write_text(clipping_table(groups).csv(), encoding="utf-8")
-    page = FOLDER / "cifar10.md"
-    text = page.read_text(encoding="utf-8")
-    for name, table in (("stack", stack_words(found)), ("clipping", clipping_words(groups))):
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda match, table=table: f"{match[1]}\n{table}\n{match[2]}", text, flags=re.DOTALL)
-    page.write_text(text, encoding="utf-8")
+    put_into(FOLDER / "cifar10.md", "stack", stack_words(found))
+    put_into(FOLDER / "cifar10.md", "clipping", clipping_words(groups))
     figure = Figure(figsize=(13, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_stack(left, found)

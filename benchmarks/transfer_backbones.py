@@ -9,20 +9,19 @@ interrupted. The table goes between the marks of the page, and into `results/tra
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from cifar10_grids import train
+from cifar10_results import FOLDER, difference_words, put_into
 
 from keras_tricks import Recipe
 from keras_tricks.ablation import Variant
 from keras_tricks.ablation.grid import Cell, Grid
 from keras_tricks.ablation.launch_local import LocalLauncher
-from keras_tricks.ablation.report import signed, spread_words
-from keras_tricks.ablation.reported_runs import read_runs, runs_of_ablation
+from keras_tricks.ablation.report import spread_words
+from keras_tricks.ablation.reported_runs import runs_of_ablation
 from keras_tricks.ablation.statistics import paired_difference, spread
 from keras_tricks.presets import presets
-from keras_tricks.runs import open_run
 from keras_tricks.runs.comparison import Table
 
 METRIC = "val_mean_iou"
@@ -30,8 +29,6 @@ RANDOM = "none"
 BASELINE = "baseline"
 BACKBONES = (BASELINE, "+ ResNet-D", "+ cosine decay", "+ label smoothing", "+ distillation", "+ mixup")
 """Steps of the stack, of which each one has the tricks of those before."""
-
-FOLDER = Path(__file__).parent / "results"
 
 
 def backbones(root: Path) -> dict[tuple[str, int], Path]:
@@ -60,11 +57,8 @@ def values_of(cells: list[Cell]) -> dict[str, dict[int, float]]:
     """The mean IoU at the end of each finished run, by backbone and seed."""
     values: dict[str, dict[int, float]] = {}
     for cell in cells:
-        if cell.run is None:
-            continue
-        value = read_runs([open_run(cell.run.directory)])[0].last(METRIC)
-        if cell.state == "finished" and value is not None:
-            values.setdefault(cell.variant.name, {})[cell.variant.seed] = value
+        if cell.run is not None and cell.state == "finished":
+            values.setdefault(cell.variant.name, {})[cell.variant.seed] = cell.run.status().last[METRIC]
     return values
 
 
@@ -72,14 +66,9 @@ def table(values: dict[str, dict[int, float]]) -> Table:
     """A row for each backbone: mean and deviation over the seeds, and the difference to the baseline's."""
     rows = []
     for name, of_seeds in values.items():
-        change, interval = "", ""
-        if name != BASELINE and BASELINE in values:
-            difference = paired_difference(values[BASELINE], of_seeds)
-            change = signed(100 * difference.mean, 100)
-            if difference.low is not None and difference.high is not None:
-                interval = f"{signed(100 * difference.low, 100)} to {signed(100 * difference.high, 100)}"
+        difference = None if name == BASELINE else paired_difference(values[BASELINE], of_seeds)
         found = spread(list(of_seeds.values()))
-        rows.append((name, found.n, spread_words(found, 100), change, interval))
+        rows.append((name, found.n, spread_words(found, 100), *difference_words(difference)))
     return Table(("backbone", "n", "mean IoU, %", "difference to the baseline's, points", "95 % interval"), rows)
 
 
@@ -118,14 +107,7 @@ def main() -> None:
     rows = [(name, seed, value) for name, of_seeds in values.items() for seed, value in of_seeds.items()]
     csv = Table(("backbone", "seed", METRIC), rows).csv()
     (FOLDER / "transfer_backbones.csv").write_text(csv, encoding="utf-8")
-    page = FOLDER / "transfer.md"
-    words = re.sub(
-        r"(<!-- backbones -->\n).*?(<!-- /backbones -->)",
-        lambda match: f"{match[1]}\n{table(values).markdown()}\n{match[2]}",
-        page.read_text(encoding="utf-8"),
-        flags=re.DOTALL,
-    )
-    page.write_text(words, encoding="utf-8")
+    put_into(FOLDER / "transfer.md", "backbones", table(values).markdown())
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ class RecipeActions(ModeScreen):
     _unsaved_name = ""
     """The name under which a recipe could not be saved, to propose again."""
 
-    _files = Lock()
-    """Held from reading or changing the recipes until it is told: what is told last is what was read last."""
+    _reading = Lock()
+    """Held from reading the recipes until it is told: what is told last is what was read last."""
 
     @property
     def draft(self) -> Draft:
@@ -59,12 +59,7 @@ class RecipeActions(ModeScreen):
 
     def read_own_recipes(self) -> None:
         """Look at the user's recipes, in a thread."""
-
-        def work() -> None:
-            with self._files:
-                self._read()
-
-        self.run_worker(work, thread=True, exclusive=True, group="recipes")
+        self.run_worker(self._read, thread=True, exclusive=True, group="recipes")
 
     def action_save(self) -> None:
         """Ask for a name, and save the recipe under it."""
@@ -139,22 +134,22 @@ class RecipeActions(ModeScreen):
         """Do it in a thread, say so, and look at the recipes again; `then` goes with the message about these."""
 
         def work() -> None:
-            with self._files:
-                try:
-                    what()
-                except RecipeError as error:
-                    self.post_message(Notice(str(error), "error"))
-                else:
-                    self.post_message(Notice(done))
-                    self._read(**then)
+            try:
+                what()
+            except RecipeError as error:
+                self.post_message(Notice(str(error), "error"))
+            else:
+                self.post_message(Notice(done))
+                self._read(**then)
 
         self.run_worker(work, thread=True, group="recipes-change")
 
     def _read(self, **then: Any) -> None:
-        try:
-            self.post_message(UserRecipesRead(user_recipes(), **then))
-        except RecipeError as error:
-            self.post_message(Notice(str(error), "error"))
+        with self._reading:
+            try:
+                self.post_message(UserRecipesRead(user_recipes(), **then))
+            except RecipeError as error:
+                self.post_message(Notice(str(error), "error"))
 
     def _confirm(self, question: str, detail: str, verb: str, then: Callable[[], None]) -> None:
         def answered(yes: bool | None) -> None:

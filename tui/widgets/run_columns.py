@@ -26,7 +26,6 @@ _WIDTHS = {
     "id": 4,
     "epoch": 9,
     "val_accuracy": 8,
-    "best": 8,
     "images_per_second": 7,
     "duration": 7,
     "eta": 7,
@@ -62,16 +61,14 @@ class Shown(NamedTuple):
         return title + arrow
 
 
-def shown_columns(
-    chosen: Sequence[str] | None, table_width: int, has_baseline: bool, main: str = "val_accuracy"
-) -> list[Shown]:
+def shown_columns(chosen: Sequence[str] | None, table_width: int, has_baseline: bool, main: str) -> list[Shown]:
     """Return the columns of a table; the name takes the width that the others leave.
 
     Args:
         chosen: The columns that the user chose; None for those that fit.
         table_width: The width of the table in cells.
         has_baseline: Whether there is something to show a difference to.
-        main: The column that says how good a run is. Defaults to `"val_accuracy"`.
+        main: The column that says how good a run is.
     """
     keys = list(dict.fromkeys(chosen or ()))
     if not keys:
