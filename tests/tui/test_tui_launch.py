@@ -12,6 +12,7 @@ from tui.screens import launch_actions
 from tui.widgets.about_panel import AboutPanel
 from tui.widgets.checks_panel import ChecksPanel
 from tui.widgets.editors import ChoiceEditor, MenuEditor, TextEditor, TrickSwitch
+from tui.widgets.recipe_list import RecipeList
 from tui.widgets.setup_panel import FieldRow
 
 ABSENT_PID = 2**22 + 1
@@ -20,6 +21,18 @@ ABSENT_PID = 2**22 + 1
 @pytest.fixture
 def app(make_app):
     return make_app("launch")
+
+
+async def test_hurrying_through_the_recipes_edits_none(app):
+    """The rows of tricks that one recipe has are still coming when another is chosen."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot)
+        recipes = app.screen.query_one(RecipeList)
+        for index in range(recipes.option_count):
+            recipes.highlighted = index
+        await started(pilot)
+        assert app.screen.draft.base.name == "voc07_detection"
+        assert app.screen._drafts.edited == []
 
 
 async def test_editing_by_keyboard(app):

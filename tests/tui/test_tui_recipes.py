@@ -7,7 +7,7 @@ import pytest
 from textual.widgets import Input, Static
 
 from keras_tricks import Recipe, tricks
-from keras_tricks.user_recipes import find_user_recipe, recipes_directory, save_recipe, user_recipes
+from keras_tricks.user_recipes import find_user_recipe, recipes_directory, rename_recipe, save_recipe, user_recipes
 from tui.widgets.about_panel import AboutPanel
 from tui.widgets.recipe_list import RecipeList
 
@@ -102,6 +102,41 @@ async def test_a_slow_look_at_the_recipes_does_not_undo_what_was_saved_meanwhile
         await app.workers.wait_for_complete()
         await pilot.pause()
         await until(pilot, lambda: lines(app)[-1] == "mine")
+
+
+async def test_a_look_between_a_change_and_its_telling_does_not_come_before_it(app, until, monkeypatch):
+    save_recipe(MINE, "mine")
+    renamed, go_on, told = threading.Event(), threading.Event(), []
+
+    def slow_rename(name, new_name):
+        rename_recipe(name, new_name)
+        renamed.set()
+        go_on.wait(10)
+
+    monkeypatch.setattr("tui.screens.recipe_actions.rename_recipe", slow_rename)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: lines(app)[-1] == "mine")
+        await until(pilot, lambda: app.screen.query("FieldRow"))
+        await pilot.press("end")
+        await until(pilot, lambda: app.screen.draft.base.name == "mine")
+        app.screen.draft.edit("epochs", "8")
+        show = app.screen.on_user_recipes_read
+        monkeypatch.setattr(
+            type(app.screen),
+            "on_user_recipes_read",
+            lambda screen, message: (told.append(message.renamed), show(message)),
+        )
+        await pilot.press("R")
+        await type_name(pilot, "other")
+        await until(pilot, renamed.is_set)
+        app.screen.read_own_recipes()
+        await asyncio.sleep(0.3)
+        go_on.set()
+        await app.workers.wait_for_complete()
+        await until(pilot, lambda: lines(app)[-1] == "other")
+        assert told[0] == "mine" and set(told[1:]) <= {None}
+        assert lines(app)[-2] == "Yours"
+        assert app.screen.draft.base.name == "other" and app.screen.draft.recipe.epochs == 8
 
 
 async def test_saved_recipes_and_broken_ones_are_listed(app, until):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,8 @@ class RecipeActions(ModeScreen):
     _unsaved_name = ""
     """The name under which a recipe could not be saved, to propose again."""
 
-    _reading = Lock()
-    """Held from reading the recipes until it is told: what is told last is what was read last."""
+    _held = Lock()
+    """Held from changing or reading the recipes until it is told: what is told last is as they are."""
 
     @property
     def draft(self) -> Draft:
@@ -132,21 +133,14 @@ class RecipeActions(ModeScreen):
 
     def _change(self, what: Callable[[], None], done: str, **then: Any) -> None:
         """Do it in a thread, say so, and look at the recipes again; `then` goes with the message about these."""
+        self.run_worker(partial(self._read, what, done, **then), thread=True, group="recipes-change")
 
-        def work() -> None:
+    def _read(self, change: Callable[[], None] | None = None, done: str = "", **then: Any) -> None:
+        with self._held:
             try:
-                what()
-            except RecipeError as error:
-                self.post_message(Notice(str(error), "error"))
-            else:
-                self.post_message(Notice(done))
-                self._read(**then)
-
-        self.run_worker(work, thread=True, group="recipes-change")
-
-    def _read(self, **then: Any) -> None:
-        with self._reading:
-            try:
+                if change is not None:
+                    change()
+                    self.post_message(Notice(done))
                 self.post_message(UserRecipesRead(user_recipes(), **then))
             except RecipeError as error:
                 self.post_message(Notice(str(error), "error"))

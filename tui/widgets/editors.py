@@ -36,13 +36,16 @@ class TextEditor(Input):
             suggester=SuggestFromList(suggestions) if suggestions else None,
         )
         self.where = where
+        self._known = text
 
     def load(self, text: str) -> None:
         """Show a value without saying that the user changed it; what is being typed is left alone."""
-        if text != self.value and not self.has_focus:
-            with self.prevent(Input.Changed):
-                self.value = text
-                self.cursor_position = len(text)
+        if not self.has_focus:
+            self._known = text
+            if text != self.value:
+                with self.prevent(Input.Changed):
+                    self.value = text
+                    self.cursor_position = len(text)
 
     def render_line(self, y: int) -> Strip:
         """Return the part with the cursor while it is edited, else the start, and an ellipsis if there is more."""
@@ -53,9 +56,11 @@ class TextEditor(Input):
         return Strip([Segment(text, self.rich_style)]).crop(0, width)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Tell the screen."""
+        """Tell the screen what the user typed; the first value also comes here, maybe after the next is shown."""
         event.stop()
-        self.post_message(FieldEdited(self.where, event.value))
+        if event.value == self.value != self._known:
+            self._known = event.value
+            self.post_message(FieldEdited(self.where, event.value))
 
 
 class ChoiceEditor(Widget, can_focus=True):
@@ -122,16 +127,19 @@ class MenuEditor(Select[str], inherit_bindings=False):
             compact=True,
         )
         self.where = where
+        self._known = text
 
     def load(self, text: str) -> None:
         """Show a value without saying that the user changed it."""
+        self._known = text
         with self.prevent(Select.Changed):
             self.value = text
 
     def on_select_changed(self, event: Select.Changed) -> None:
-        """Tell the screen."""
+        """Tell the screen what the user chose; the first value also comes here, maybe after the next is shown."""
         event.stop()
-        if isinstance(event.value, str):
+        if isinstance(event.value, str) and event.value == self.value != self._known:
+            self._known = event.value
             self.post_message(FieldEdited(self.where, event.value))
 
 
