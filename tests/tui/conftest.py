@@ -150,7 +150,7 @@ def make_app(store):
 def until():
     """Wait until a condition holds, and fail if it never does."""
 
-    async def wait(pilot, condition, seconds=10.0):
+    async def wait(pilot, condition, seconds=30.0):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "It did not happen."

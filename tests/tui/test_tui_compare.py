@@ -238,7 +238,7 @@ async def test_the_export(app, six_runs, until):
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await compared(pilot, until, 6)
         await pilot.press("x")
-        await until(pilot, lambda: app._notifications, seconds=30)
+        await until(pilot, lambda: app._notifications)
         [folder] = (six_runs.root / "comparisons").iterdir()
         assert str(folder) in next(iter(app._notifications)).message
     names = {"values.csv", "differences.csv", "effects.csv", "comparison.md", "comparison.png"}
@@ -256,7 +256,7 @@ async def test_a_folder_that_cannot_be_written_is_named(app, six_runs, until):
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await compared(pilot, until, 3)
         await pilot.press("x")
-        await until(pilot, lambda: app._notifications, seconds=30)
+        await until(pilot, lambda: app._notifications)
         assert "values.csv cannot be written" in next(iter(app._notifications)).message
         assert isinstance(app.screen, CompareScreen)
 

@@ -100,7 +100,7 @@ async def test_variants_are_chosen_seen_and_queued(app, store, runners, until):
         await pilot.press("backspace", "1")
         assert "seeds 0, 1" in str(screen.query_one("#variants-text", Static).content)
         await pilot.press("f5")
-        await until(pilot, lambda: runners == ["all"], seconds=30)
+        await until(pilot, lambda: runners == ["all"])
         assert queued(store) == {"all": 18}
         ablations = [run.document()["ablation"] for run in list_runs(store.root) if run.document()["ablation"]]
         assert len({one["id"] for one in ablations}) == 1

@@ -42,7 +42,7 @@ async def test_a_launched_trainer_is_killed_and_seen_as_lost(make_app, store, un
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: app.screen.query("#tricks TrickRow"))
             await pilot.press("l")
-            await until(pilot, lambda: state(app) == "running", seconds=30)
+            await until(pilot, lambda: state(app) == "running")
             [run] = list_runs(store.root)
             pid = run.status().pid
             assert os.getsid(pid) == pid, "It has a session of its own."
@@ -51,22 +51,22 @@ async def test_a_launched_trainer_is_killed_and_seen_as_lost(make_app, store, un
         assert run.status().state == "running", "Quitting leaves it going."
         app = make_app("live")
         async with app.run_test(size=(80, 24)) as pilot:
-            await until(pilot, lambda: state(app) == "running", seconds=30)
+            await until(pilot, lambda: state(app) == "running")
             assert app.watched == run.directory
             os.kill(pid, signal.SIGKILL)
-            await until(pilot, lambda: state(app) == "lost", seconds=3)
+            await until(pilot, lambda: state(app) == "lost")
 
             await pilot.press("r")
-            await until(pilot, lambda: state(app) == "running", seconds=30)
+            await until(pilot, lambda: state(app) == "running")
             pid = run.status().pid
             await pilot.press("s")
-            await until(pilot, lambda: state(app) == "stopped", seconds=10)
+            await until(pilot, lambda: state(app) == "stopped")
 
             await pilot.press("r")
             await until(pilot, lambda: state(app) == "starting")
             await pilot.press("s")
             await until(pilot, lambda: state(app) == "stopping")
-            await until(pilot, lambda: state(app) == "stopped", seconds=30)
+            await until(pilot, lambda: state(app) == "stopped")
             assert run.status().attempt == 3, "A request to stop counts also while the trainer loads."
     finally:
         if pid is not None:

@@ -83,7 +83,7 @@ async def test_the_table(app, four_runs, until):
         assert app.screen.check_action("stop", ()) is None
 
         four_runs.release()
-        await until(pilot, lambda: cells(app)[1][0] == "? lost", seconds=3)
+        await until(pilot, lambda: cells(app)[1][0] == "? lost")
         assert TWO in detail(app), "The cursor stays on its run."
 
 

@@ -93,7 +93,7 @@ def settle(until):
         async def wait(pilot):
             screen = pilot.app.screen
             await until(pilot, lambda: screen.query(".subject"))
-            await until(pilot, lambda: words in str(screen.query_one(".subject").content), seconds=30)
+            await until(pilot, lambda: words in str(screen.query_one(".subject").content))
             await pilot.pause(0.3)
             for key in keys:
                 await pilot.press(key)
