@@ -79,7 +79,7 @@ def test_on_two_replicas(two_replicas, overflow_on):
     assert (int(optimizer.skipped_steps.numpy()), int(optimizer.skips_in_a_row.numpy())) == (1, 0)
 
 
-@pytest.mark.parametrize("overflow_on", [(3,), (0, 1, 2, 3)])
+@pytest.mark.parametrize("overflow_on", [(3,), pytest.param((0, 1, 2, 3), marks=pytest.mark.slow)])
 def test_on_four_replicas(four_replicas, overflow_on):
     after, _ = trained(four_replicas, plain, overflow_on)
     assert_skipped(after)

@@ -42,6 +42,7 @@ def test_levels_are_the_last_stages_of_each_stride(name, output_stride, stages):
     assert [weight.path for weight in theirs.weights] == [weight.path for weight in ours.weights]
 
 
+@pytest.mark.slow
 def test_a_detector_trains_on_a_partly_frozen_backbone(tmp_path):
     model = detector("resnet18", variant="D", frozen_stages=1, batch_norm="frozen")
     start_from_prior(model)

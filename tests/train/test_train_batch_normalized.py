@@ -71,6 +71,7 @@ def export(directory, format):
     return json.loads(description.read_text())
 
 
+@pytest.mark.slow
 def test_mobilenet_trains_with_the_tricks_that_apply(mobilenet):
     assert_trained(mobilenet, 27)
 

@@ -178,7 +178,8 @@ def test_a_stopped_run_ends_as_an_unbroken_one(segmenter, masks, tmp_path):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [False, True])
 def test_two_replicas_give_what_one_device_gives(masks, two_replicas, frozen):
     from keras_tricks.training import build
 
